@@ -1,0 +1,22 @@
+//! The rules of Hookgate: schemes, providers, parsing, attribution.
+//!
+//! Nothing here asks a clock, draws a random number, reads the environment or touches a
+//! file or a socket: what a function needs comes as an argument, so the same call gives
+//! the same answer for ever.
+
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+pub mod attribution;
+pub mod digest;
+pub mod event;
+pub mod headers;
+pub mod json;
+pub mod mask;
+pub mod provider;
+pub mod providers;
+pub mod received;
+pub mod scheme;
+pub mod secret;
+pub mod source;
+pub mod time;
+pub mod verify;

@@ -1,0 +1,82 @@
+//! ElevenLabs (Agents, Conversational AI): post-call webhooks.
+//!
+//! Sources: elevenlabs py 2.78.0 `webhooks_custom.py` and js 2.73.0 `webhooks.js`;
+//! elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks (read November 2026).
+//! Success is 200 exactly. Retries are off by default, and a 4xx is final.
+
+use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::json::{Fields, Path};
+use crate::provider::{Hint, Provider, Refusal, claims, first, key};
+
+/// The row.
+pub const PROVIDER: Provider = Provider {
+    name: "elevenlabs",
+    title: "ElevenLabs",
+    paths: &["/webhook/post_conversation"],
+    tools: &[],
+    secret_variables: &["ELEVENLABS_WEBHOOK_SECRET"],
+    account_key_variable: None,
+    policy: "elevenlabs.auto",
+    refusal: Refusal::UNAUTHORIZED,
+    // `post_call_audio` holds a whole call as base64 MP3: an hour at 128 kbit/s is about
+    // 77 MB. No maximum is published.
+    large_body_bytes_max: 128 * 1024 * 1024,
+    needs_organization: false,
+    echoes: false,
+    fields: FIELDS,
+    read,
+    samples: &[
+        ("post_call_transcription", include_str!("../../samples/elevenlabs/post_call_transcription.phone.json")),
+        ("post_call_audio", include_str!("../../samples/elevenlabs/post_call_audio.json")),
+        ("call_initiation_failure", include_str!("../../samples/elevenlabs/call_initiation_failure.twilio.json")),
+        ("post_conversation", include_str!("../../samples/elevenlabs/seed.post_conversation.json")),
+    ],
+    dashboard: "ElevenAgents > Settings > Post-call webhook: create a webhook with this URL and auth method HMAC; \
+                its secret is shown once",
+};
+
+const TYPE: usize = 0;
+const EVENT_TIMESTAMP: usize = 1;
+const CONVERSATION: usize = 2;
+const ROOT_CONVERSATION: usize = 3;
+const AGENT: usize = 4;
+const ROOT_AGENT: usize = 5;
+const PHONE_NUMBER: usize = 6;
+
+const FIELDS: &[Path] = &[
+    &["type"],
+    &["event_timestamp"],
+    &["data", "conversation_id"],
+    &["conversation_id"],
+    &["data", "agent_id"],
+    &["agent_id"],
+    &["data", "metadata", "phone_call", "phone_number_id"],
+];
+
+fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
+    let event_type = fields.text(TYPE).unwrap_or("post_conversation").to_owned();
+    let conversation_id = first(fields, &[CONVERSATION, ROOT_CONVERSATION]);
+    // A retry is identical and unmarked; the documentation says to compare these.
+    let dedupe = key(&[
+        Some(&event_type),
+        conversation_id.as_deref(),
+        fields.word(EVENT_TIMESTAMP).as_deref(),
+    ]);
+    let kind = match event_type.as_str() {
+        "post_call_transcription" | "post_conversation" => Kind::TranscriptReady,
+        "post_call_audio" => Kind::RecordingReady,
+        "call_initiation_failure" => Kind::CallFailed,
+        _ => Kind::Other,
+    };
+    let claims = claims(
+        fields,
+        &[
+            (ClaimKind::Conversation, CONVERSATION),
+            (ClaimKind::Conversation, ROOT_CONVERSATION),
+            (ClaimKind::Agent, AGENT),
+            (ClaimKind::Agent, ROOT_AGENT),
+            (ClaimKind::PhoneNumber, PHONE_NUMBER),
+        ],
+    );
+    Facts { event_type, kind, external_id: None, conversation_id, dedupe, claims, answer: Answer::OK }
+}

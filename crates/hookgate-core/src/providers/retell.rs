@@ -1,0 +1,165 @@
+//! Retell AI: agent webhooks, custom functions, inbound-call webhook.
+//!
+//! Sources: retell-typescript-sdk `src/lib/webhook_auth.ts` (b274013, 2026-07-30), retell-sdk
+//! py 6.2.13; docs.retellai.com/features/webhook-overview, /secure-webhook,
+//! /inbound-call-webhook (read November 2026). Any 2xx within 10 s is success; up to three
+//! retries.
+
+use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::json::{Fields, Path};
+use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
+
+/// The row.
+pub const PROVIDER: Provider = Provider {
+    name: "retell",
+    title: "Retell AI",
+    paths: &["/webhook/retell"],
+    tools: &[
+        ("/api/bookings/availability", "bookings_availability"),
+        ("/api/bookings/create", "bookings_create"),
+        ("/api/bookings/reschedule", "bookings_reschedule"),
+        ("/api/bookings/cancel", "bookings_cancel"),
+        ("/api/bookings/list", "bookings_list"),
+        ("/api/services/list", "services_list"),
+        ("/api/customers/find", "customers_find"),
+    ],
+    secret_variables: &["RETELL_API_KEY"],
+    account_key_variable: None,
+    policy: "retell.v_d",
+    refusal: Refusal { status: 401, body: r#"{"error":"Invalid signature"}"# },
+    large_body_bytes_max: BODY_BYTES_MAX,
+    needs_organization: false,
+    echoes: false,
+    fields: FIELDS,
+    read,
+    samples: &[
+        ("call_ended", include_str!("../../samples/retell/call_ended.json")),
+        ("call_started", include_str!("../../samples/retell/call_started.json")),
+        ("call_analyzed", include_str!("../../samples/retell/call_analyzed.json")),
+        ("transcript_updated", include_str!("../../samples/retell/transcript_updated.json")),
+        ("transfer_started", include_str!("../../samples/retell/transfer_started.json")),
+        ("chat_started", include_str!("../../samples/retell/chat_started.json")),
+        ("chat_ended", include_str!("../../samples/retell/chat_ended.json")),
+        ("chat_analyzed", include_str!("../../samples/retell/chat_analyzed.json")),
+        ("call_inbound", include_str!("../../samples/retell/call_inbound.request.json")),
+        ("tool:bookings_cancel", include_str!("../../samples/retell/custom_function.args_only.json")),
+    ],
+    dashboard: "Settings > Webhooks: paste this URL (or the agent's own webhook URL); the secret is the API key \
+                with the webhook badge",
+};
+
+const EVENT: usize = 0;
+const CALL_ID: usize = 1;
+const CHAT_ID: usize = 2;
+const CALL_AGENT: usize = 3;
+const CHAT_AGENT: usize = 4;
+const NAME: usize = 5;
+const ROOT_CALL_ID: usize = 6;
+const ROOT_AGENT: usize = 7;
+const DIRECTION: usize = 8;
+const FROM: usize = 9;
+const TO: usize = 10;
+const INBOUND_AGENT: usize = 11;
+const INBOUND_TO: usize = 12;
+const CHAT_INBOUND_AGENT: usize = 13;
+const CHAT_INBOUND_TO: usize = 14;
+
+const FIELDS: &[Path] = &[
+    &["event"],
+    &["call", "call_id"],
+    &["chat", "chat_id"],
+    &["call", "agent_id"],
+    &["chat", "agent_id"],
+    &["name"],
+    &["call_id"],
+    &["agent_id"],
+    &["call", "direction"],
+    &["call", "from_number"],
+    &["call", "to_number"],
+    &["call_inbound", "agent_id"],
+    &["call_inbound", "to_number"],
+    &["chat_inbound", "agent_id"],
+    &["chat_inbound", "to_number"],
+];
+
+/// Events that happen once in a conversation, so that the same again is a repetition
+/// (docs: "dedupe on event and call_id"). Transfers and transcript updates happen often.
+const ONCE: [&str; 6] =
+    ["call_started", "call_ended", "call_analyzed", "chat_started", "chat_ended", "chat_analyzed"];
+
+fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
+    if let Some(tool) = hint.tool {
+        return read_tool_call(fields, tool);
+    }
+    let event_type = match (fields.text(EVENT), fields.text(NAME)) {
+        (Some(event), _) => event.to_owned(),
+        // A custom function in its full form has no event, but the function's name.
+        (None, Some(_)) => "tool_call".to_owned(),
+        (None, None) => "unknown".to_owned(),
+    };
+    let conversation_id = first(fields, &[CALL_ID, CHAT_ID]);
+    let dedupe = ONCE
+        .contains(&event_type.as_str())
+        .then(|| key(&[Some(&event_type), conversation_id.as_deref()]))
+        .flatten();
+    let (kind, answer) = match event_type.as_str() {
+        "call_started" => (Kind::CallStarted, Answer::OK),
+        "call_ended" => (Kind::CallEnded, Answer::OK),
+        "call_analyzed" | "chat_analyzed" => (Kind::CallAnalyzed, Answer::OK),
+        "chat_started" => (Kind::ChatStarted, Answer::OK),
+        "chat_ended" => (Kind::ChatEnded, Answer::OK),
+        "tool_call" => (Kind::ToolCalled, TOOL_NOT_AVAILABLE),
+        // All fields of these answers are optional: the number's own agent takes the call.
+        "call_inbound" => (Kind::Other, Answer::fixed(r#"{"call_inbound":{}}"#)),
+        "chat_inbound" => (Kind::Other, Answer::fixed(r#"{"chat_inbound":{}}"#)),
+        _ => (Kind::Other, Answer::OK),
+    };
+    let mut rows = vec![
+        (ClaimKind::Conversation, CALL_ID),
+        (ClaimKind::Conversation, CHAT_ID),
+        (ClaimKind::Agent, CALL_AGENT),
+        (ClaimKind::Agent, CHAT_AGENT),
+        (ClaimKind::Agent, INBOUND_AGENT),
+        (ClaimKind::Agent, CHAT_INBOUND_AGENT),
+        (ClaimKind::PhoneNumber, INBOUND_TO),
+        (ClaimKind::PhoneNumber, CHAT_INBOUND_TO),
+    ];
+    // Our number is the one that was called, or the one that calls out.
+    match fields.text(DIRECTION) {
+        Some("inbound") => rows.push((ClaimKind::PhoneNumber, TO)),
+        Some("outbound") => rows.push((ClaimKind::PhoneNumber, FROM)),
+        _ => {}
+    }
+    let claims = claims(fields, &rows);
+    Facts { event_type, kind, external_id: None, conversation_id, dedupe, claims, answer }
+}
+
+/// What a tool call is told as long as no connector carries it out.
+const TOOL_NOT_AVAILABLE: Answer = Answer {
+    status: 501,
+    body: std::borrow::Cow::Borrowed(
+        r#"{"ok":false,"status":"not_implemented","message":"This tool is not available yet."}"#,
+    ),
+};
+
+/// A call of a custom function on a path of its own: the full form with `call`, or the
+/// arguments alone at the root.
+fn read_tool_call(fields: &Fields, tool: &'static str) -> Facts {
+    Facts {
+        event_type: format!("tool:{tool}"),
+        kind: Kind::ToolCalled,
+        external_id: None,
+        conversation_id: first(fields, &[CALL_ID, ROOT_CALL_ID]),
+        dedupe: None,
+        claims: claims(
+            fields,
+            &[
+                (ClaimKind::Conversation, CALL_ID),
+                (ClaimKind::Conversation, ROOT_CALL_ID),
+                (ClaimKind::Agent, CALL_AGENT),
+                (ClaimKind::Agent, ROOT_AGENT),
+            ],
+        ),
+        answer: TOOL_NOT_AVAILABLE,
+    }
+}

@@ -1,0 +1,172 @@
+//! Vapi: server messages.
+//!
+//! Sources: Vapi's OpenAPI document, docs.vapi.ai/server-url/events and
+//! /server-authentication (docs repository at eabfa53, 2026-08-20). The body is
+//! `{"message":{"type":…}}`; the seed's flat form is read too. Vapi has no fixed scheme:
+//! a credential says how it signs. Most messages want nothing but a 2xx; eight types want
+//! an answer within 20 s (`assistant-request`: 7.5 s).
+
+use serde_json::json;
+
+use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::json::{Fields, Path};
+use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
+
+/// The row.
+pub const PROVIDER: Provider = Provider {
+    name: "vapi",
+    title: "Vapi",
+    paths: &["/webhook/vapi"],
+    tools: &[],
+    secret_variables: &["VAPI_WEBHOOK_SECRET"],
+    account_key_variable: None,
+    policy: "vapi.auto",
+    refusal: Refusal::UNAUTHORIZED,
+    large_body_bytes_max: BODY_BYTES_MAX,
+    needs_organization: false,
+    echoes: false,
+    fields: FIELDS,
+    read,
+    samples: &[
+        ("end-of-call-report", include_str!("../../samples/vapi/end-of-call-report.json")),
+        ("status-update", include_str!("../../samples/vapi/status-update.ended.json")),
+        ("assistant-request", include_str!("../../samples/vapi/assistant-request.json")),
+        ("tool-calls", include_str!("../../samples/vapi/tool-calls.json")),
+        ("conversation-update", include_str!("../../samples/vapi/conversation-update.json")),
+        ("transcript", include_str!("../../samples/vapi/transcript.final.json")),
+        ("hang", include_str!("../../samples/vapi/hang.json")),
+        ("chat.created", include_str!("../../samples/vapi/chat.created.json")),
+        ("session.created", include_str!("../../samples/vapi/session.created.json")),
+        ("call.ended", include_str!("../../samples/vapi/seed.call.ended.json")),
+    ],
+    dashboard: "the assistant's, phone number's or organization's Server URL: paste this URL and attach a custom \
+                credential (bearer token, or HMAC) with the secret",
+};
+
+const TYPE: usize = 0;
+const ROOT_TYPE: usize = 1;
+const CALL: usize = 2;
+const ROOT_CALL: usize = 3;
+const ASSISTANT: usize = 4;
+const ROOT_ASSISTANT: usize = 5;
+const PHONE_NUMBER: usize = 6;
+const ROOT_PHONE_NUMBER: usize = 7;
+const PHONE_NUMBER_OBJECT: usize = 8;
+const CHAT: usize = 9;
+const SESSION: usize = 10;
+const CAMPAIGN: usize = 11;
+const STATUS: usize = 12;
+const TOOL_CALL_ID: usize = 13;
+const CHAT_ASSISTANT: usize = 14;
+const SESSION_ASSISTANT: usize = 15;
+const TRANSCRIPT_ROLE: usize = 16;
+
+const FIELDS: &[Path] = &[
+    &["message", "type"],
+    &["type"],
+    &["message", "call", "id"],
+    &["call", "id"],
+    &["message", "call", "assistantId"],
+    &["call", "assistantId"],
+    &["message", "call", "phoneNumberId"],
+    &["call", "phoneNumberId"],
+    &["message", "phoneNumber", "id"],
+    &["message", "chat", "id"],
+    &["message", "session", "id"],
+    &["message", "campaignId"],
+    &["message", "status"],
+    &["message", "toolCallList", "*", "id"],
+    &["message", "chat", "assistantId"],
+    &["message", "session", "assistantId"],
+    &["message", "role"],
+];
+
+fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
+    let event_type = first(fields, &[TYPE, ROOT_TYPE]).unwrap_or_else(|| "unknown".to_owned());
+    let call = first(fields, &[CALL, ROOT_CALL]);
+    let conversation_id = call.clone().or_else(|| first(fields, &[CHAT, SESSION, CAMPAIGN]));
+    let tool_calls: Vec<&str> = fields
+        .all(TOOL_CALL_ID)
+        .filter_map(|field| match field {
+            crate::json::Field::Text(id) => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    let claims = claims(
+        fields,
+        &[
+            (ClaimKind::Conversation, CALL),
+            (ClaimKind::Conversation, ROOT_CALL),
+            (ClaimKind::Agent, ASSISTANT),
+            (ClaimKind::Agent, ROOT_ASSISTANT),
+            (ClaimKind::Agent, CHAT_ASSISTANT),
+            (ClaimKind::Agent, SESSION_ASSISTANT),
+            (ClaimKind::PhoneNumber, PHONE_NUMBER),
+            (ClaimKind::PhoneNumber, ROOT_PHONE_NUMBER),
+            (ClaimKind::PhoneNumber, PHONE_NUMBER_OBJECT),
+        ],
+    );
+    Facts {
+        kind: kind(&event_type, fields),
+        external_id: tool_calls.first().map(|&id| id.to_owned()),
+        dedupe: dedupe(&event_type, call.as_deref(), fields.text(STATUS), &tool_calls),
+        answer: answer(&event_type, &tool_calls),
+        conversation_id,
+        event_type,
+        claims,
+    }
+}
+
+fn kind(event_type: &str, fields: &Fields) -> Kind {
+    match (event_type, fields.text(STATUS)) {
+        ("status-update", Some("in-progress")) | ("call.started", _) => Kind::CallStarted,
+        ("status-update", Some("ended")) | ("call.ended" | "hang", _) => Kind::CallEnded,
+        ("end-of-call-report", _) => Kind::CallAnalyzed,
+        ("chat.created" | "session.created", _) => Kind::ChatStarted,
+        ("tool-calls" | "function-call", _) => Kind::ToolCalled,
+        ("transcript", _) => match fields.text(TRANSCRIPT_ROLE) {
+            Some("user") => Kind::MessageReceived,
+            Some(_) => Kind::MessageSent,
+            None => Kind::Other,
+        },
+        _ => Kind::Other,
+    }
+}
+
+/// Vapi sends no event id. A body's digest does not find a repeated end-of-call report:
+/// its presigned URLs "are regenerated per response and per webhook delivery" (OpenAPI).
+fn dedupe(
+    event_type: &str,
+    call: Option<&str>,
+    status: Option<&str>,
+    tool_calls: &[&str],
+) -> Option<String> {
+    match event_type {
+        "status-update" => key(&[Some(event_type), call, status]),
+        "end-of-call-report" | "assistant-request" => key(&[Some(event_type), call]),
+        "tool-calls" if !tool_calls.is_empty() => {
+            key(&[Some(event_type), call, Some(&tool_calls.join("\u{1e}"))])
+        }
+        _ => None,
+    }
+}
+
+/// The types that want an answer get a valid one that changes nothing.
+fn answer(event_type: &str, tool_calls: &[&str]) -> Answer {
+    match event_type {
+        "tool-calls" => {
+            let refuse = |id: &&str| json!({"toolCallId": id, "error": "This tool is not available yet."});
+            Answer::json(&json!({ "results": tool_calls.iter().map(refuse).collect::<Vec<_>>() }))
+        }
+        "function-call" => Answer::fixed(r#"{"result":"This tool is not available yet."}"#),
+        "assistant-request" => Answer::fixed(r#"{"error":"This number is not set up to take calls yet."}"#),
+        "transfer-destination-request" | "handoff-destination-request" => {
+            Answer::fixed(r#"{"error":"There is nobody to transfer to."}"#)
+        }
+        "knowledge-base-request" => Answer::fixed(r#"{"documents":[]}"#),
+        // Anything but an explicit yes keeps the campaign from dialling at all.
+        "campaign.predial" => Answer::fixed(r#"{"eligible":true}"#),
+        "call.endpointing.request" => Answer::fixed(r#"{"timeoutSeconds":0.5}"#),
+        _ => Answer::OK,
+    }
+}

@@ -1,0 +1,103 @@
+//! Secrets that a source's requests are proven with.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// One secret. It prints as nothing, and its memory is wiped when it goes.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes `text` exactly as it is: a trailing blank is part of the secret.
+    #[must_use]
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The bytes, for the digest and for nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// An empty secret proves nothing: [`Secrets`] does not hold any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
+/// All secrets of one source. Several of a kind are in force while a team rotates
+/// them; their order does not matter for the verdict.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    shared: Vec<Secret>,
+    account_keys: Vec<Secret>,
+}
+
+impl Secrets {
+    /// Shared secrets (signing keys and tokens), and account keys that the provider
+    /// repeats inside its bodies. Empty ones are left out, so they never match.
+    #[must_use]
+    pub fn new(shared: Vec<Secret>, account_keys: Vec<Secret>) -> Self {
+        let present = |secrets: Vec<Secret>| secrets.into_iter().filter(|it| !it.is_empty()).collect();
+        Self { shared: present(shared), account_keys: present(account_keys) }
+    }
+
+    /// Reads secrets as configuration gives them: several separated by white space.
+    #[must_use]
+    pub fn from_text(shared: &str, account_keys: &str) -> Self {
+        let split = |text: &str| text.split_whitespace().map(Secret::new).collect();
+        Self::new(split(shared), split(account_keys))
+    }
+
+    /// Signing keys and tokens.
+    #[must_use]
+    pub fn shared(&self) -> &[Secret] {
+        &self.shared
+    }
+
+    /// Keys that stand inside a body.
+    #[must_use]
+    pub fn account_keys(&self) -> &[Secret] {
+        &self.account_keys
+    }
+
+    /// Whether there is nothing to prove a request with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shared.is_empty() && self.account_keys.is_empty()
+    }
+}
+
+/// The key under which header tokens are hashed before they are stored, so that a
+/// stored request can still be judged, and a stolen store gives no token away.
+#[derive(Clone)]
+pub struct MaskKey(Secret);
+
+impl MaskKey {
+    /// A key of 32 random bytes, made by the store on its first start.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// HMAC-SHA256 of a token under this key.
+    #[must_use]
+    pub fn hash(&self, token: &[u8]) -> [u8; 32] {
+        crate::digest::hmac_sha256(self.0.expose(), token)
+    }
+}
+
+impl fmt::Debug for MaskKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("MaskKey")
+    }
+}

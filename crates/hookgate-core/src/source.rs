@@ -1,0 +1,153 @@
+//! A source: one inbound endpoint of a provider, as configured.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::provider::{BODY_BYTES_MAX, Provider};
+use crate::scheme::Policy;
+use crate::secret::Secrets;
+
+/// What happens to a request that does not prove its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// It is refused.
+    Enforce,
+    /// It is accepted and kept apart, in quarantine: there is no secret to prove it with.
+    Open,
+    /// It is accepted and kept apart, in quarantine: the operator said so.
+    Record,
+}
+
+impl Verification {
+    /// Whether a request without proof is accepted (into quarantine).
+    #[must_use]
+    pub const fn accepts_unproven(self) -> bool {
+        matches!(self, Self::Open | Self::Record)
+    }
+}
+
+/// One inbound endpoint.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name in paths, on events and in logs.
+    pub name: String,
+    /// The provider whose requests come here.
+    pub provider: &'static Provider,
+    /// How a request proves its origin.
+    pub policy: Policy,
+    /// The secrets in force.
+    pub secrets: Secrets,
+    /// What happens to a request without proof.
+    pub verification: Verification,
+    /// What a body may measure, in bytes.
+    pub body_bytes_max: u64,
+    /// What a body may measure once a plausible signature was seen, in bytes.
+    pub large_body_bytes_max: u64,
+    /// The headers in which its tokens travel (from the policy).
+    pub token_headers: Vec<HeaderName>,
+}
+
+impl Source {
+    /// A source of `provider` with its default limits.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        provider: &'static Provider,
+        policy: Policy,
+        secrets: Secrets,
+        verification: Verification,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            provider,
+            token_headers: policy.token_headers(),
+            policy,
+            secrets,
+            verification,
+            body_bytes_max: BODY_BYTES_MAX,
+            large_body_bytes_max: provider.large_body_bytes_max,
+        }
+    }
+}
+
+/// All sources, and the paths that lead to them.
+#[derive(Debug, Default)]
+pub struct Sources {
+    routes: HashMap<String, Route>,
+    sources: Vec<Arc<Source>>,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The source.
+    pub source: Arc<Source>,
+    /// The tool that the path names, if it is the path of a tool call.
+    pub tool: Option<&'static str>,
+}
+
+/// Two sources want the same path or name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}` leads to the source `{taken_by}` already")]
+pub struct PathTaken {
+    /// The path.
+    pub path: String,
+    /// The source that has it.
+    pub taken_by: String,
+}
+
+impl Sources {
+    /// Adds a source under `/in/{name}`, under its own `paths`, and, if it is its
+    /// provider's built-in one, under the provider's paths and tools.
+    ///
+    /// # Errors
+    ///
+    /// [`PathTaken`]: give the source another name or path.
+    pub fn add(&mut self, source: Source, paths: &[String]) -> Result<(), PathTaken> {
+        let source = Arc::new(source);
+        let provider = source.provider;
+        let built_in = source.name == provider.name;
+        let mut routes = vec![(format!("/in/{}", source.name), None)];
+        routes.extend(paths.iter().map(|path| (path.clone(), None)));
+        if built_in {
+            routes.extend(provider.paths.iter().map(|path| ((*path).to_owned(), None)));
+            routes.extend(provider.tools.iter().map(|(path, tool)| ((*path).to_owned(), Some(*tool))));
+        }
+        for (path, tool) in routes {
+            if let Some(taken) = self.routes.get(&path).filter(|it| it.source.name != source.name) {
+                return Err(PathTaken { path, taken_by: taken.source.name.clone() });
+            }
+            self.routes.insert(path, Route { source: Arc::clone(&source), tool });
+        }
+        self.sources.push(source);
+        Ok(())
+    }
+
+    /// Where `path` (without a query) leads.
+    #[must_use]
+    pub fn route(&self, path: &str) -> Option<&Route> {
+        self.routes.get(path)
+    }
+
+    /// The source of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    /// All sources, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.sources.iter()
+    }
+
+    /// The paths of a source, sorted.
+    #[must_use]
+    pub fn paths(&self, source: &Source) -> Vec<&str> {
+        let leads_here = self.routes.iter().filter(|(_, route)| route.source.name == source.name);
+        let mut paths: Vec<&str> = leads_here.map(|(path, _)| path.as_str()).collect();
+        paths.sort_unstable();
+        paths
+    }
+}
