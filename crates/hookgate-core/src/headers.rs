@@ -153,13 +153,20 @@ fn is_credential(name: &HeaderName) -> bool {
             .contains(&name.as_str())
 }
 
+/// What may stand in clear in front of a hashed token. Any other word may be a piece of
+/// the secret.
+const AUTHENTICATION_WORDS: [&[u8]; 2] = [b"bearer ", b"basic "];
+
 fn hash_token(key: &MaskKey, value: &Bytes) -> Value {
     let trimmed = trim(value);
     if trimmed.is_empty() {
         return Value::Plain(Bytes::new());
     }
-    let start = trimmed.iter().position(|&it| it == b' ').map_or(0, |at| at.saturating_add(1));
-    let (prefix, token) = trimmed.split_at_checked(start).unwrap_or((b"", trimmed));
+    let start = AUTHENTICATION_WORDS.into_iter().find(|word| {
+        trimmed.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+    });
+    let (prefix, token) =
+        trimmed.split_at_checked(start.map_or(0, <[u8]>::len)).unwrap_or_default();
     Value::Hashed { prefix: Bytes::copy_from_slice(prefix), hash: key.hash(token) }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::json::Path;
+
 /// One way in which a request can prove its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheme {
@@ -17,6 +19,23 @@ pub struct Scheme {
     pub proof: Proof,
 }
 
+impl Scheme {
+    /// Every header that its proof stands in: the digest's, the time's, the message id's
+    /// or the token's.
+    pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let (list, time, id) = match &self.proof {
+            Proof::Mac(mac) => (
+                mac.headers.as_slice(),
+                mac.clock.as_ref().and_then(|clock| clock.header.as_ref()),
+                mac.message_id_header.as_ref().filter(|_| mac.covers(&Piece::MessageId)),
+            ),
+            Proof::Token(token) => (std::slice::from_ref(&token.header), None, None),
+            Proof::BodyKey(_) => (&[][..], None, None),
+        };
+        list.iter().chain(time).chain(id)
+    }
+}
+
 /// What a proof is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -24,9 +43,9 @@ pub enum Proof {
     Mac(Mac),
     /// The shared secret itself, in a header.
     Token(Token),
-    /// The account key as a string at the root of the JSON body, under this name.
-    /// It says who sent the request, but not that the rest of it is intact.
-    BodyKey(&'static str),
+    /// The account key as a string in the JSON body, at this path. It says who sent the
+    /// request, but not that the rest of it is intact.
+    BodyKey(Path),
 }
 
 /// A keyed digest and what it covers.
@@ -48,6 +67,14 @@ pub struct Mac {
     pub message_id_header: Option<HeaderName>,
     /// Whether the secret's text is the base64 of the key.
     pub secret_is_base64: bool,
+}
+
+impl Mac {
+    /// Whether the digest covers this piece.
+    #[must_use]
+    pub fn covers(&self, piece: &Piece) -> bool {
+        self.template.contains(piece)
+    }
 }
 
 /// The digests in use.
@@ -118,6 +145,42 @@ pub enum Piece {
     MessageId,
 }
 
+/// What of a request, besides its body, a digest may cover.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'a> {
+    /// The digits of the time as they are written.
+    pub time: &'a [u8],
+    /// The method.
+    pub method: &'a [u8],
+    /// The public URL.
+    pub url: &'a [u8],
+    /// The message's id.
+    pub message_id: &'a [u8],
+}
+
+impl Piece {
+    /// The bytes that stand for it, or nothing if it is the body.
+    #[must_use]
+    pub fn bytes<'a>(&'a self, parts: &Parts<'a>) -> Option<&'a [u8]> {
+        match self {
+            Self::Text(text) => Some(text.as_bytes()),
+            Self::Body => None,
+            Self::TimeAsSent => Some(parts.time),
+            Self::TimeAsNumber => Some(without_leading_zeros(parts.time)),
+            Self::Method => Some(parts.method),
+            Self::Url => Some(parts.url),
+            Self::MessageId => Some(parts.message_id),
+        }
+    }
+}
+
+/// The digits of the same number as a program prints it: `007` is `7`, `00` is `0`.
+pub(crate) fn without_leading_zeros(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|it| **it == b'0').count();
+    let kept = zeros.min(digits.len().saturating_sub(1));
+    digits.get(kept..).unwrap_or(digits)
+}
+
 /// Where the time stands, in which unit, and how far off it may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -162,6 +225,17 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// All of these as one. A policy that takes any proof makes the whole take any.
+    #[must_use]
+    pub fn joined(policies: Vec<Self>) -> Self {
+        let any = policies.iter().any(|it| matches!(it, Self::Any(_)));
+        let schemes = policies.into_iter().flat_map(|it| match it {
+            Self::First(schemes) | Self::Any(schemes) => schemes,
+        });
+        let schemes = schemes.collect();
+        if any { Self::Any(schemes) } else { Self::First(schemes) }
+    }
+
     /// Its schemes, in order.
     #[must_use]
     pub fn schemes(&self) -> &[Scheme] {

@@ -1,18 +1,20 @@
 //! Secrets that a source's requests are proven with.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// One secret. It prints as nothing, and its memory is wiped when it goes.
+/// One secret. It prints as nothing, clones share its memory, and that is wiped when the
+/// last of them goes.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
 impl Secret {
     /// Takes `text` exactly as it is: a trailing blank is part of the secret.
     #[must_use]
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        Self(Arc::new(Zeroizing::new(text.into())))
     }
 
     /// The bytes, for the digest and for nothing else.
@@ -47,7 +49,8 @@ impl Secrets {
     /// repeats inside its bodies. Empty ones are left out, so they never match.
     #[must_use]
     pub fn new(shared: Vec<Secret>, account_keys: Vec<Secret>) -> Self {
-        let present = |secrets: Vec<Secret>| secrets.into_iter().filter(|it| !it.is_empty()).collect();
+        let present =
+            |secrets: Vec<Secret>| secrets.into_iter().filter(|it| !it.is_empty()).collect();
         Self { shared: present(shared), account_keys: present(account_keys) }
     }
 
