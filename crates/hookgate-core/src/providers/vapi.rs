@@ -33,7 +33,7 @@ pub const PROVIDER: Provider = Provider {
         ("assistant-request", include_str!("../../samples/vapi/assistant-request.json")),
         ("tool-calls", include_str!("../../samples/vapi/tool-calls.json")),
         ("conversation-update", include_str!("../../samples/vapi/conversation-update.json")),
-        ("transcript", include_str!("../../samples/vapi/transcript.final.json")),
+        ("transcript", include_str!("../../samples/vapi/transcript.partial.json")),
         ("hang", include_str!("../../samples/vapi/hang.json")),
         ("chat.created", include_str!("../../samples/vapi/chat.created.json")),
         ("session.created", include_str!("../../samples/vapi/session.created.json")),
@@ -124,7 +124,7 @@ fn kind(event_type: &str, fields: &Fields) -> Kind {
         ("end-of-call-report", _) => Kind::CallAnalyzed,
         ("chat.created" | "session.created", _) => Kind::ChatStarted,
         ("tool-calls" | "function-call", _) => Kind::ToolCalled,
-        ("transcript", _) => match fields.text(TRANSCRIPT_ROLE) {
+        (word, _) if word.starts_with("transcript") => match fields.text(TRANSCRIPT_ROLE) {
             Some("user") => Kind::MessageReceived,
             Some(_) => Kind::MessageSent,
             None => Kind::Other,

@@ -1,0 +1,105 @@
+//! Measures Hookgate beside a bare axum handler, in one interleaved run on one machine.
+//!
+//! Absolute figures drift with the machine, so each round measures the bare handler and
+//! Hookgate one after the other, and the ratio of the two is what counts. The load
+//! generator runs on the same cores as the servers.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod bare;
+mod body;
+mod load;
+mod parts;
+mod server;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use load::Measured;
+use server::{Kind, Server};
+
+/// Measures Hookgate beside a bare handler that reads the body and answers.
+#[derive(Parser)]
+struct Arguments {
+    /// What to do: `compare` (both servers, interleaved), `parts` (the steps of a request
+    /// in one process), or `bare` (serve the bare handler on a free port).
+    #[arg(default_value = "compare")]
+    what: String,
+    /// Connections, each a closed loop of one request after the other.
+    #[arg(long, value_delimiter = ',', default_value = "64,256")]
+    connections: Vec<usize>,
+    /// Rounds; each measures every server once per number of connections.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds that one measurement takes, after one second of warming up.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// The `hookgate` program; by default the one beside this program.
+    #[arg(long)]
+    program: Option<std::path::PathBuf>,
+    /// The folder in which Hookgate's store is made; by default the working folder, so
+    /// that it lies on a disk.
+    #[arg(long, default_value = ".")]
+    folder: std::path::PathBuf,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match arguments.what.as_str() {
+        "bare" => runtime.block_on(bare::serve()),
+        "parts" => {
+            parts::measure();
+            Ok(())
+        }
+        _ => runtime.block_on(compare(&arguments)),
+    }
+}
+
+async fn compare(arguments: &Arguments) -> Result<()> {
+    let folder = tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
+    let program = match &arguments.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?.with_file_name("hookgate"),
+    };
+    let bare = Server::start(Kind::Bare).await?;
+    let hookgate = Server::start(Kind::Hookgate { program, store: folder.path().join("store") }).await?;
+    let seconds = Duration::from_secs(arguments.seconds);
+
+    println!("connections  server     req/s  p50 ms  p99 ms  server CPU us/request");
+    for &connections in &arguments.connections {
+        let mut pairs = Vec::new();
+        for _ in 0..arguments.rounds {
+            let base = load::run(&bare, connections, seconds).await?;
+            row(connections, "bare", &base);
+            let ours = load::run(&hookgate, connections, seconds).await?;
+            row(connections, "hookgate", &ours);
+            hookgate.wait_until_indexed().await?;
+            pairs.push((base, ours));
+        }
+        let ratio = median(pairs.iter().map(|(base, ours)| ours.per_second() / base.per_second()));
+        let cpu = median(pairs.iter().map(|(base, ours)| ours.cpu_micros() / base.cpu_micros()));
+        println!("{connections:>11}  hookgate/bare: {ratio:.2} of the throughput at {cpu:.2} times the CPU");
+    }
+    println!("every answer of hookgate came after the fdatasync of its event; the index had caught up after each round");
+    hookgate.stop().await?;
+    bare.stop().await
+}
+
+fn row(connections: usize, name: &str, measured: &Measured) {
+    println!(
+        "{connections:>11}  {name:<8} {:>7.0} {:>7.2} {:>7.2} {:>8.1}",
+        measured.per_second(),
+        measured.percentile_millis(0.50),
+        measured.percentile_millis(0.99),
+        measured.cpu_micros(),
+    );
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,72 @@
+//! What the steps of a request cost, in one thread of one process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hookgate_core::attribution::attribute;
+use hookgate_core::headers::Headers;
+use hookgate_core::received::{Body, Received};
+use hookgate_core::secret::Secrets;
+use hookgate_core::source::{Source, Verification};
+use hookgate_core::time::Timestamp;
+use hookgate_core::verify::{Envelope, Examination};
+use hookgate_core::{named, providers};
+
+use crate::body;
+
+/// Requests in one measurement.
+const REQUESTS: u32 = 50_000;
+
+/// Prints the cost of judging, and of reading and attributing, a request.
+pub(crate) fn measure() {
+    let provider = &providers::retell::PROVIDER;
+    let Ok(policy) = named::policy(provider.policy, &serde_json::json!({})) else { return };
+    let secrets = Secrets::from_text(body::SECRET, "");
+    let source = Arc::new(Source::new("retell", provider, policy, secrets, Verification::Enforce));
+    let (mut judged, mut attributed) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..REQUESTS {
+        let raw = Bytes::from(body::fresh());
+        let signed = body::request(&raw);
+        let received = receive(&source, &raw, &signed);
+        let begin = Instant::now();
+        let envelope = Envelope { method: "POST", url: "", headers: &received.headers, mask_key: None };
+        let mut examination = Examination::open(&source.policy, &source.secrets, envelope, received.at);
+        examination.update(&raw);
+        let Ok(verified) = received.judge(examination) else { return };
+        judged += begin.elapsed();
+        let begin = Instant::now();
+        let event = attribute(verified);
+        attributed += begin.elapsed();
+        drop(event);
+    }
+    let micros = |total: Duration| total.as_secs_f64() * 1e6 / f64::from(REQUESTS);
+    println!("{} requests of {} bytes, one thread", REQUESTS, body::BODY_BYTES);
+    println!("verify (HMAC-SHA256):  {:.2} us", micros(judged));
+    println!("parse and attribute:   {:.2} us", micros(attributed));
+}
+
+fn receive(source: &Arc<Source>, raw: &Bytes, signed: &[u8]) -> Received {
+    let head = String::from_utf8_lossy(signed);
+    let mut headers = Headers::new();
+    for line in head.lines().skip(1).take_while(|line| !line.is_empty()) {
+        if let Some((name, value)) = line.split_once(": ")
+            && let Ok(name) = name.parse()
+        {
+            headers.push_plain(name, value.to_owned());
+        }
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Received {
+        source: Arc::clone(source),
+        method: "POST".to_owned(),
+        target: "/webhook/retell".to_owned(),
+        tool: None,
+        headers,
+        body: Body::Whole(raw.clone()),
+        peer: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        at: Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)),
+        late: false,
+        correlation_id: "bench".to_owned(),
+    }
+}
