@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod attribution;
+pub mod diagnose;
 pub mod digest;
 pub mod event;
 pub mod headers;

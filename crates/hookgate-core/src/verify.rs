@@ -423,10 +423,10 @@ fn judge_token(
         return Err(Rejection::NoSecret);
     }
     let proven = match presented {
-        Presented::Plain(value) => any(secrets.shared(), |secret| same_token(value, secret)),
+        Presented::Plain(value) => any_of(secrets.shared(), |secret| same_token(value, secret)),
         Presented::Hashed { start, hash } => {
             let key = mask_key.ok_or(Rejection::NoSecret)?;
-            any(secrets.shared(), |secret| match secret.strip_prefix(start) {
+            any_of(secrets.shared(), |secret| match secret.strip_prefix(start) {
                 Some(rest) => key.hash(rest).ct_eq(hash),
                 None => Choice::from(0),
             })
@@ -446,7 +446,7 @@ fn judge_body(path: Path, keys: &[Secret], body: &[u8]) -> Result<(), Rejection>
         None | Some(Field::Null) => Err(Rejection::Missing(label)),
         Some(Field::Text(text)) if text.is_empty() => Err(Rejection::Missing(label)),
         Some(Field::Text(text)) => {
-            let proven = any(keys, |key| same_token(text.as_bytes(), key));
+            let proven = any_of(keys, |key| same_token(text.as_bytes(), key));
             if bool::from(proven) { Ok(()) } else { Err(Rejection::Mismatch) }
         }
         Some(_) => Err(Rejection::Malformed(label)),
@@ -454,6 +454,6 @@ fn judge_body(path: Path, keys: &[Secret], body: &[u8]) -> Result<(), Rejection>
 }
 
 /// Whether any secret matches; all of them are looked at.
-fn any(secrets: &[Secret], matches: impl Fn(&[u8]) -> Choice) -> Choice {
+fn any_of(secrets: &[Secret], matches: impl Fn(&[u8]) -> Choice) -> Choice {
     secrets.iter().fold(Choice::from(0), |proven, secret| proven | matches(secret.expose()))
 }

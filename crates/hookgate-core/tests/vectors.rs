@@ -138,7 +138,14 @@ fn a_wrong_secret_proves_nothing() {
 
 #[test]
 fn a_flipped_bit_of_a_body_proves_nothing() {
-    for mut vector in accepted().filter(|it| signs_its_body(it)) {
+    let mut seen: Vec<(Policy, Vec<u8>)> = Vec::new();
+    for mut vector in accepted().filter(signs_its_body) {
+        // Many vectors share a body and differ in their headers alone.
+        let kind = (vector.policy.clone(), vector.body.clone());
+        if seen.contains(&kind) {
+            continue;
+        }
+        seen.push(kind);
         for at in 0..vector.body.len() {
             for bit in 0..8 {
                 vector.body[at] ^= 1 << bit;

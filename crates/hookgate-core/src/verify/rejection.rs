@@ -10,8 +10,8 @@ use crate::received::Verdict;
 /// What is kept of a name. The longest header of a provider has 21 bytes.
 const LABEL_BYTES_MAX: usize = 47;
 
-/// The name of a header or field, small enough to be copied with a [`Rejection`]. It
-/// comes from our own configuration, never from a request. A longer one is cut.
+/// The name of a header or field, never its value, small enough to be copied with a
+/// [`Rejection`]. A longer one is cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Label {
     bytes: [u8; LABEL_BYTES_MAX],
