@@ -1,12 +1,6 @@
 //! The signatures of `testdata/signatures.jsonl`, which Python made: our signer makes the
 //! same, and our judge accepts them under that secret alone.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at its first surprise"
-)]
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate_core::headers::Headers;
