@@ -1,0 +1,444 @@
+//! The way of an event: the function to read first is [`ingest`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hookgate_core::attribution::{Attributed, Cause, Quarantined, attribute, attribute_from};
+use hookgate_core::digest::hmac_sha256;
+use hookgate_core::event::Answer;
+use hookgate_core::headers::Headers;
+use hookgate_core::provider::Provider;
+use hookgate_core::providers::mightycall;
+use hookgate_core::received::{Body, Received, Unproven, Verified};
+use hookgate_core::source::Verification;
+use hookgate_core::verify::{Envelope, Examination};
+use hookgate_store::Store;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use hyper::body::{Body as _, Incoming};
+
+use crate::answer::{ECHO, Payload, Refusal, Reply, acknowledge, handshake};
+use crate::body::{Content, Reading};
+use crate::caught::caught;
+use crate::correlation::is_token;
+use crate::gate::{Door, Gate, Way};
+use crate::inspect::Inspection;
+use crate::limits::WHOLE_BODY_BYTES_MAX;
+use crate::metrics::Outcome;
+use crate::peer::{Peer, Seat};
+
+/// What a handshake's word may measure.
+const ECHO_BYTES_MAX: usize = 128;
+
+/// The key of the digest that is made of a request to nobody.
+const DECOY_KEY: &[u8] = b"a source that does not exist takes as long as one that does";
+
+/// One request at the front door.
+pub(crate) struct Visit<'a> {
+    pub(crate) gate: &'a Arc<Gate>,
+    pub(crate) seat: &'a Seat,
+    pub(crate) peer: Peer,
+    pub(crate) id: String,
+}
+
+/// What must be known of a request to settle it, once its body is complete. The body of
+/// a large one is finished by a task of its own, so this owns what it has.
+struct Case {
+    gate: Arc<Gate>,
+    door: Arc<Door>,
+    echo: Option<HeaderValue>,
+    began: Instant,
+    /// The public URL, for the operator's eyes.
+    url: String,
+}
+
+/// Answers a request at the front door, whatever happens.
+pub(crate) async fn receive(visit: Visit<'_>, request: Request<Incoming>) -> Response<Payload> {
+    let (mut head, mut body) = request.into_parts();
+    let way = visit.gate.way(head.uri.path());
+    let answered = caught(async {
+        match way {
+            Some(way) => ingest(&visit, way, &mut head, &mut body).await,
+            None => Err(turn_away(&visit, &mut body).await),
+        }
+    });
+    let outcome = answered.await.unwrap_or_else(|_| {
+        visit.gate.metrics.panics.inc();
+        tracing::error!(correlation_id = visit.id, "a request ended in a panic");
+        Err(Refusal::Internal)
+    });
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(refusal) => {
+            note(&visit, way, refusal);
+            refusal.reply()
+        }
+    };
+    visit.gate.metrics.answered(reply.status());
+    way.map_or(&visit.gate.metrics.unknown, |way| way.door.metrics.counter(reply.outcome)).inc();
+    let mut headers = head.headers;
+    headers.clear();
+    reply.closing(!body.is_end_stream()).into_response(headers, &visit.id)
+}
+
+/// One life of an event: in order, and nothing skipped.
+async fn ingest(
+    visit: &Visit<'_>,
+    way: &Way,
+    head: &mut Parts,
+    body: &mut Incoming,
+) -> Result<Reply, Refusal> {
+    let began = Instant::now();
+    let (gate, door, source) = (visit.gate, &way.door, &way.door.source);
+    let limits = &gate.limits;
+    let _peer_slot = visit.seat.enter(limits.peer_in_flight_max).ok_or(Refusal::Busy)?;
+    let _source_slot = door.enter(limits.source_in_flight_max).ok_or(Refusal::Busy)?;
+
+    let echo = echo(source.provider, &head.headers);
+    check_transport(visit)?;
+    if !door.admits(visit.peer.addr) {
+        read_and_forget(gate, body).await;
+        return Err(Refusal::Unproven(door.refusal()));
+    }
+    if head.method != Method::POST {
+        return echo.as_ref().map(handshake).ok_or(Refusal::Method);
+    }
+    check_encoding(&head.headers)?;
+
+    let headers = headers(&head.headers);
+    let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
+    let url = gate.url(door, target);
+    let envelope =
+        Envelope { method: head.method.as_str(), url: &url, headers: &headers, mask_key: None };
+    let mut examination =
+        Examination::open(&source.policy, &source.secrets, envelope, (gate.clock)());
+
+    let bytes_max = door.body_bytes_max(&examination);
+    let announced = announced(&head.headers);
+    if announced.is_some_and(|bytes| bytes > bytes_max) {
+        return Err(Refusal::TooLarge);
+    }
+    gate.store.admit(announced.unwrap_or(source.body_bytes_max))?;
+    let reading = Reading { store: &gate.store, memory: &gate.memory, limits, bytes_max };
+    let content = reading.read(body, |chunk| examination.update(chunk)).await?;
+
+    let received = |body: Body| Received {
+        source: Arc::clone(source),
+        method: head.method.as_str().to_owned(),
+        target: target.to_owned(),
+        tool: way.tool,
+        headers,
+        body,
+        peer: visit.peer.addr,
+        at: (gate.clock)(),
+        late: false,
+        correlation_id: visit.id.clone(),
+    };
+    let case = Case { gate: Arc::clone(gate), door: Arc::clone(door), echo, began, url };
+    match content {
+        Content::Whole(bytes, _share) => {
+            door.metrics.body_bytes.inc_by(bytes.len() as u64);
+            case.settle(received(Body::Whole(bytes)), examination).await
+        }
+        // The sync of a large file takes a while, and the sender may hang up meanwhile.
+        Content::Blob(file) => {
+            let blank = Body::Whole(bytes::Bytes::new());
+            let received = received(blank);
+            let finishing = async move {
+                let blob = file.finish().await?;
+                case.door.metrics.body_bytes.inc_by(blob.bytes);
+                case.settle(Received { body: Body::Blob(blob), ..received }, examination).await
+            };
+            tokio::spawn(finishing).await.unwrap_or(Err(Refusal::Internal))
+        }
+    }
+}
+
+impl Case {
+    /// `Received → judge → attribute → store → answer`. Up to the store there is nothing
+    /// to wait for, so an event whose body is complete is on its way to the disk before
+    /// anything can stop it.
+    async fn settle(self, received: Received, examination: Examination) -> Result<Reply, Refusal> {
+        let judged = received.judge(examination);
+        let inspection = self.inspection(&judged);
+        let settled = match judged {
+            Ok(verified) => self.keep(verified).await,
+            Err(unproven) => self.unproven(unproven).await,
+        };
+        if let (Some(inspect), Some(mut inspection)) = (&self.gate.inspect, inspection) {
+            inspection.conclude(&settled);
+            inspect(&inspection);
+        }
+        settled
+    }
+
+    /// Stores a proven event, and answers as its provider wants it.
+    async fn keep(&self, verified: Verified) -> Result<Reply, Refusal> {
+        if self.echo.is_some() && verified.received().body.is_empty() {
+            // A check of the URL that carries the secret as well.
+            return self.echo.as_ref().map(handshake).ok_or(Refusal::Internal);
+        }
+        let attributed = match self.attribute(verified).await? {
+            Ok(attributed) => attributed,
+            Err(quarantined) => return Err(self.quarantine(&quarantined).await?),
+        };
+        let receipt = self.gate.store.append(&attributed).await?;
+        self.acknowledged();
+        let (received, facts) = (attributed.received(), attributed.facts());
+        tracing::debug!(
+            source.id = received.source.name,
+            event.id = %receipt.id(),
+            event.seq = receipt.seq(),
+            event.r#type = %hookgate_core::mask::visible(&facts.event_type),
+            duplicate = receipt.is_duplicate(),
+            status = facts.answer.status,
+            elapsed_micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            peer = %received.peer,
+            correlation_id = received.correlation_id,
+            "event stored"
+        );
+        let outcome =
+            if receipt.is_duplicate() { Outcome::Duplicate } else { Outcome::Accepted };
+        Ok(acknowledge(&receipt, &facts.answer, outcome).with_echo(self.echo.as_ref()))
+    }
+
+    /// A large body is read off the disk, away from the threads that serve others.
+    async fn attribute(
+        &self,
+        verified: Verified,
+    ) -> Result<Result<Attributed, Box<Quarantined>>, Refusal> {
+        let Body::Blob(blob) = verified.received().body else { return Ok(attribute(verified)) };
+        let store = self.gate.store.clone();
+        let read = move || read_blob(&store, &blob).map(|file| attribute_from(verified, file));
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(attributed)) => Ok(attributed),
+            Ok(Err(cause)) => {
+                tracing::error!(error = %cause, "a large body cannot be read back");
+                Err(Refusal::Unavailable(hookgate_store::Unavailable::Failed))
+            }
+            Err(_) => Err(Refusal::Internal),
+        }
+    }
+
+    /// Keeps what cannot be acted on, and says what the sender is told of it.
+    async fn quarantine(&self, event: &Quarantined) -> Result<Refusal, Refusal> {
+        let receipt = self.gate.store.quarantine(event).await?;
+        self.acknowledged();
+        let received = event.received();
+        tracing::info!(
+            source.id = received.source.name,
+            event.id = %receipt.id(),
+            event.seq = receipt.seq(),
+            cause = %event.cause(),
+            peer = %received.peer,
+            correlation_id = received.correlation_id,
+            "proven event put into quarantine"
+        );
+        Ok(match event.cause() {
+            Cause::Unreadable(_) => Refusal::Unreadable,
+            Cause::NoOrganization => Refusal::NoOrganization,
+            Cause::Unproven => Refusal::Unproven(self.door.refusal()),
+        })
+    }
+
+    /// Refuses a request without proof, or keeps it apart where its source accepts that.
+    async fn unproven(&self, unproven: Unproven) -> Result<Reply, Refusal> {
+        if let Some(echo) = &self.echo {
+            return Ok(handshake(echo));
+        }
+        let door = &self.door;
+        if !door.source.verification.accepts_unproven() {
+            let refusal = door.refusal();
+            self.log_refused(&unproven);
+            self.gate.store.reject(&unproven, refusal.status);
+            return Err(Refusal::Unproven(refusal));
+        }
+        if unproven.received().body.len() > WHOLE_BODY_BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        self.log_accepted(&unproven);
+        let quarantined = Quarantined::unproven(unproven);
+        let receipt = self.gate.store.quarantine(&quarantined).await?;
+        self.acknowledged();
+        let answer = answer_unread(door.source.provider);
+        Ok(acknowledge(&receipt, &answer, Outcome::Unproven))
+    }
+
+    fn acknowledged(&self) {
+        self.door.metrics.acknowledgement.observe(self.began.elapsed().as_secs_f64());
+    }
+
+    fn inspection(&self, judged: &Result<Verified, Unproven>) -> Option<Inspection> {
+        self.gate.inspect.as_ref()?;
+        Some(match judged {
+            Ok(verified) => {
+                let scheme = Some(verified.proof().scheme);
+                Inspection::of(verified.received(), &self.url, scheme, None)
+            }
+            Err(unproven) => {
+                let reason = unproven.reason().to_string();
+                Inspection::of(unproven.received(), &self.url, unproven.scheme(), Some(reason))
+            }
+        })
+    }
+
+    fn log_refused(&self, unproven: &Unproven) {
+        let received = unproven.received();
+        let Some(left_out) = self.door.refusals.pass(received.at) else { return };
+        tracing::warn!(
+            source.id = received.source.name,
+            verification.verdict = unproven.verdict().name(),
+            verification.scheme = unproven.scheme(),
+            verification.reason = %unproven.reason(),
+            peer = %received.peer,
+            correlation_id = received.correlation_id,
+            left_out,
+            "Invalid webhook signature"
+        );
+    }
+
+    fn log_accepted(&self, unproven: &Unproven) {
+        let received = unproven.received();
+        match self.door.source.verification {
+            Verification::Open => {
+                if self.door.open_warning.pass(received.at).is_none() {
+                    return;
+                }
+                tracing::warn!(
+                    source.id = received.source.name,
+                    peer = %received.peer,
+                    correlation_id = received.correlation_id,
+                    "⚠️ WARNING: {} not set",
+                    self.door.secret_variable()
+                );
+            }
+            Verification::Record | Verification::Enforce => {
+                let Some(left_out) = self.door.refusals.pass(received.at) else { return };
+                tracing::warn!(
+                    source.id = received.source.name,
+                    verification.verdict = unproven.verdict().name(),
+                    verification.scheme = unproven.scheme(),
+                    verification.reason = %unproven.reason(),
+                    peer = %received.peer,
+                    correlation_id = received.correlation_id,
+                    left_out,
+                    "Invalid webhook signature; the request is kept in quarantine, because its source is set to record"
+                );
+            }
+        }
+    }
+}
+
+fn read_blob(
+    store: &Store,
+    blob: &hookgate_core::received::Blob,
+) -> std::io::Result<std::io::BufReader<std::fs::File>> {
+    Ok(std::io::BufReader::with_capacity(256 * 1024, store.open_blob(blob)?))
+}
+
+/// Turns a request away whose path leads to no source, as slowly as one whose proof is
+/// wrong.
+async fn turn_away(visit: &Visit<'_>, body: &mut Incoming) -> Refusal {
+    let Some(_slot) = visit.seat.enter(visit.gate.limits.peer_in_flight_max) else {
+        return Refusal::Busy;
+    };
+    if let Err(refusal) = check_transport(visit) {
+        return refusal;
+    }
+    read_and_forget(visit.gate, body).await;
+    Refusal::UnknownSource
+}
+
+/// Reads a body as if it counted, and makes a digest of it.
+async fn read_and_forget(gate: &Gate, body: &mut Incoming) {
+    let bytes_max = WHOLE_BODY_BYTES_MAX;
+    let (store, memory, limits) = (&gate.store, &gate.memory, &gate.limits);
+    if body.size_hint().lower() > bytes_max {
+        return;
+    }
+    let reading = Reading { store, memory, limits, bytes_max };
+    if let Ok(Content::Whole(bytes, _share)) = reading.read(body, |_| {}).await {
+        std::hint::black_box(hmac_sha256(DECOY_KEY, &bytes));
+    }
+}
+
+fn check_transport(visit: &Visit<'_>) -> Result<(), Refusal> {
+    if visit.gate.require_https && !visit.peer.is_https { Err(Refusal::Plaintext) } else { Ok(()) }
+}
+
+/// A body is taken as it is: only `identity` is no encoding.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut words = headers.get_all(CONTENT_ENCODING).iter().flat_map(|line| {
+        line.as_bytes().split(|it| *it == b',').map(<[u8]>::trim_ascii)
+    });
+    let is_identity = |word: &[u8]| word.is_empty() || word.eq_ignore_ascii_case(b"identity");
+    if words.all(is_identity) { Ok(()) } else { Err(Refusal::ContentEncoding) }
+}
+
+/// The length that a request announces. hyper refused one that is none.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The word of a handshake, where the provider has one and the request carries one.
+fn echo(provider: &Provider, headers: &HeaderMap) -> Option<HeaderValue> {
+    if !provider.echoes {
+        return None;
+    }
+    let mut values = headers.get_all(ECHO).iter();
+    let (value, more) = (values.next()?, values.next());
+    (more.is_none() && is_token(value.as_bytes(), ECHO_BYTES_MAX)).then(|| value.clone())
+}
+
+/// The headers in order, their values side by side in one piece of memory.
+fn headers(map: &HeaderMap) -> Headers {
+    let room = map.values().map(HeaderValue::len).sum();
+    let mut values = bytes::BytesMut::with_capacity(room);
+    map.values().for_each(|value| values.extend_from_slice(value.as_bytes()));
+    let mut values = values.freeze();
+    let mut headers = Headers::with_capacity(map.len());
+    for (name, value) in map {
+        headers.push_plain(name.clone(), values.split_to(value.len()));
+    }
+    headers
+}
+
+/// What a provider is told of a request that nobody read.
+fn answer_unread(provider: &Provider) -> Answer {
+    if provider.name == mightycall::PROVIDER.name {
+        return Answer::fixed(r#"{"success":true,"message":"Event recorded"}"#);
+    }
+    Answer::OK
+}
+
+/// A line for the log. What was not proven has been logged with its reason, and what is
+/// in quarantine too.
+fn note(visit: &Visit<'_>, way: Option<&Way>, refusal: Refusal) {
+    let source = way.map_or("", |way| way.door.source.name.as_str());
+    match refusal {
+        Refusal::Unproven(_) | Refusal::Unreadable | Refusal::NoOrganization => {}
+        Refusal::UnknownSource | Refusal::Method => {
+            tracing::debug!(
+                source.id = source,
+                peer = %visit.peer.addr,
+                correlation_id = visit.id,
+                cause = refusal.name(),
+                "request refused"
+            );
+        }
+        _ => {
+            let now = (visit.gate.clock)();
+            let pass = way.map_or(Some(0), |way| way.door.refusals.pass(now));
+            let Some(left_out) = pass else { return };
+            tracing::info!(
+                source.id = source,
+                peer = %visit.peer.addr,
+                correlation_id = visit.id,
+                cause = refusal.name(),
+                left_out,
+                "request refused"
+            );
+        }
+    }
+}
