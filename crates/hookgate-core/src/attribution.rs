@@ -169,9 +169,10 @@ fn decide(
 ) -> Result<Attributed, Box<Quarantined>> {
     let received = verified.received();
     let facts = match fields {
-        Ok(fields) => {
-            (received.source.provider.read)(&fields, &Hint { tool: received.tool, headers: &received.headers })
-        }
+        Ok(fields) => (received.source.provider.read)(
+            &fields,
+            &Hint { tool: received.tool, headers: &received.headers },
+        ),
         Err(fault) => {
             let content = Content::Proven(verified, None);
             return Err(Box::new(Quarantined { content, cause: Cause::Unreadable(fault) }));
@@ -186,8 +187,10 @@ fn decide(
 
 fn names_organization(claims: &[Claim]) -> bool {
     let names = |claim: &Claim| {
-        let organization =
-            matches!(claim.kind, ClaimKind::Organization | ClaimKind::Integration | ClaimKind::Account);
+        let organization = matches!(
+            claim.kind,
+            ClaimKind::Organization | ClaimKind::Integration | ClaimKind::Account
+        );
         organization && claim.external_id.is_some()
     };
     claims.iter().any(names)

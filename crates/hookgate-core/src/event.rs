@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a provider's body says, read once by [`crate::attribution::read`].
+/// What a provider's body says, read once by [`crate::attribution::attribute`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The provider's word for what happened.
@@ -143,7 +143,8 @@ pub struct Answer {
 
 impl Answer {
     /// What most providers are told.
-    pub const OK: Self = Self { status: 200, body: std::borrow::Cow::Borrowed(r#"{"status":"ok"}"#) };
+    pub const OK: Self =
+        Self { status: 200, body: std::borrow::Cow::Borrowed(r#"{"status":"ok"}"#) };
 
     /// 200 with this JSON.
     #[must_use]

@@ -58,8 +58,11 @@ fn mask_server(server: &mut Value) {
 }
 
 fn is_credential(key: &str) -> bool {
-    let plain: String =
-        key.chars().filter(|it| !matches!(it, '_' | '-')).map(|it| it.to_ascii_lowercase()).collect();
+    let plain: String = key
+        .chars()
+        .filter(|it| !matches!(it, '_' | '-'))
+        .map(|it| it.to_ascii_lowercase())
+        .collect();
     CREDENTIAL_KEYS.contains(&plain.as_str())
 }
 

@@ -8,8 +8,13 @@ use crate::json::{Field, Fields, Path};
 use crate::providers::{elevenlabs, mightycall, retell, tawk, vapi};
 
 /// All providers.
-pub const ALL: [&Provider; 5] =
-    [&elevenlabs::PROVIDER, &retell::PROVIDER, &vapi::PROVIDER, &mightycall::PROVIDER, &tawk::PROVIDER];
+pub const ALL: [&Provider; 5] = [
+    &elevenlabs::PROVIDER,
+    &retell::PROVIDER,
+    &vapi::PROVIDER,
+    &mightycall::PROVIDER,
+    &tawk::PROVIDER,
+];
 
 /// What a body may measure by default, in bytes.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;

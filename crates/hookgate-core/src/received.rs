@@ -136,7 +136,8 @@ impl Received {
         match examination.finish(whole) {
             Ok(proof) => Ok(Verified { received: self, proof }),
             Err(rejected) => {
-                let (verdict, scheme, reason) = (rejected.verdict(), rejected.scheme, rejected.reason);
+                let (verdict, scheme, reason) =
+                    (rejected.verdict(), rejected.scheme, rejected.reason);
                 Err(Unproven { received: self, verdict, scheme, reason })
             }
         }

@@ -113,7 +113,9 @@ impl Sources {
         routes.extend(paths.iter().map(|path| (path.clone(), None)));
         if built_in {
             routes.extend(provider.paths.iter().map(|path| ((*path).to_owned(), None)));
-            routes.extend(provider.tools.iter().map(|(path, tool)| ((*path).to_owned(), Some(*tool))));
+            routes.extend(
+                provider.tools.iter().map(|(path, tool)| ((*path).to_owned(), Some(*tool))),
+            );
         }
         for (path, tool) in routes {
             if let Some(taken) = self.routes.get(&path).filter(|it| it.source.name != source.name) {

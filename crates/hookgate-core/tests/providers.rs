@@ -84,7 +84,8 @@ fn every_sample_of_every_provider_is_read() {
         assert!(!row.samples.is_empty());
         for (name, body) in row.samples {
             let tool = name.strip_prefix("tool:").map(|_| "bookings_cancel");
-            let verified = verified(row.name, Body::Whole(Bytes::from_static(body.as_bytes())), tool);
+            let verified =
+                verified(row.name, Body::Whole(Bytes::from_static(body.as_bytes())), tool);
             let event = attribute(verified).unwrap_or_else(|it| panic!("{name}: {}", it.cause()));
             if tool.is_none() && *name != "post_conversation" {
                 assert_eq!(&event.facts().event_type, name, "{}", row.name);
@@ -105,7 +106,11 @@ fn elevenlabs_ids_stand_in_data_or_at_the_root() {
         r#"{"conversation_id":"c","agent_id":"a","call_duration":1}"#,
         r#"post_conversation transcript.ready id=- conversation=c {"status":"ok"} [Conversation=c Agent=a]"#,
     );
-    check("elevenlabs", "{}", r#"post_conversation transcript.ready id=- conversation=- {"status":"ok"} []"#);
+    check(
+        "elevenlabs",
+        "{}",
+        r#"post_conversation transcript.ready id=- conversation=- {"status":"ok"} []"#,
+    );
 }
 
 #[test]
@@ -160,12 +165,30 @@ fn mightycall_answers_by_what_the_event_is_about() {
         r#"call.completed call.ended id=- conversation=test-123 {"call_id":"test-123","event":"call.completed","message":"Call recorded","success":true} [Organization=o]"#,
     );
     for (body, answer) in [
-        (r#"{"org_id":"o","event":"sms.received","sms_id":"s"}"#, r#""message":"Message recorded","sms_id":"s""#),
-        (r#"{"org_id":"o","event":"recording.available","recording_id":"r"}"#, r#""message":"Recording recorded","recording_id":"r""#),
-        (r#"{"org_id":"o","event":"report.daily","report_id":"p"}"#, r#""message":"Report recorded","report_id":"p""#),
-        (r#"{"integration_id":"i","event":"IncomingCall","Body":{"Id":"b"}}"#, r#"{"call_id":"b","event":"IncomingCall""#),
-        (r#"{"org_id":"o","event":"call.missed"}"#, r#"{"event":"call.missed","message":"Call recorded","success":true}"#),
-        (r#"{"org_id":"o","event":"odd"}"#, r#"{"event":"odd","message":"Event recorded","success":true}"#),
+        (
+            r#"{"org_id":"o","event":"sms.received","sms_id":"s"}"#,
+            r#""message":"Message recorded","sms_id":"s""#,
+        ),
+        (
+            r#"{"org_id":"o","event":"recording.available","recording_id":"r"}"#,
+            r#""message":"Recording recorded","recording_id":"r""#,
+        ),
+        (
+            r#"{"org_id":"o","event":"report.daily","report_id":"p"}"#,
+            r#""message":"Report recorded","report_id":"p""#,
+        ),
+        (
+            r#"{"integration_id":"i","event":"IncomingCall","Body":{"Id":"b"}}"#,
+            r#"{"call_id":"b","event":"IncomingCall""#,
+        ),
+        (
+            r#"{"org_id":"o","event":"call.missed"}"#,
+            r#"{"event":"call.missed","message":"Call recorded","success":true}"#,
+        ),
+        (
+            r#"{"org_id":"o","event":"odd"}"#,
+            r#"{"event":"odd","message":"Event recorded","success":true}"#,
+        ),
     ] {
         let told = facts("mightycall", body).answer.body;
         assert!(told.contains(answer), "{told} lacks {answer}");
@@ -174,10 +197,19 @@ fn mightycall_answers_by_what_the_event_is_about() {
 
 #[test]
 fn mightycall_wants_an_organisation() {
-    for body in [r#"{"event":"call.completed"}"#, r#"{"org_id":null}"#, r#"{"org_id":""}"#, r#"{"org_id":{}}"#] {
+    for body in [
+        r#"{"event":"call.completed"}"#,
+        r#"{"org_id":null}"#,
+        r#"{"org_id":""}"#,
+        r#"{"org_id":{}}"#,
+    ] {
         assert_eq!(cause("mightycall", body.as_bytes()), Some(Cause::NoOrganization), "{body}");
     }
-    for body in [r#"{"org_id":"o"}"#, r#"{"integration_id":5}"#, r#"{"ApiKey":"k","EventType":"IncomingCall"}"#] {
+    for body in [
+        r#"{"org_id":"o"}"#,
+        r#"{"integration_id":5}"#,
+        r#"{"ApiKey":"k","EventType":"IncomingCall"}"#,
+    ] {
         assert_eq!(cause("mightycall", body.as_bytes()), None, "{body}");
     }
 }
@@ -223,11 +255,15 @@ fn repetitions_are_recognised_by_what_the_provider_repeats() {
         one.is_some() && one == other
     };
     let ended = |url: &str| {
-        format!(r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"c"}},"recordingUrl":"{url}"}}}}"#)
+        format!(
+            r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"c"}},"recordingUrl":"{url}"}}}}"#
+        )
     };
     assert!(same("vapi", &ended("one"), &ended("two")));
     let status = |status: &str| {
-        format!(r#"{{"message":{{"type":"status-update","status":"{status}","call":{{"id":"c"}}}}}}"#)
+        format!(
+            r#"{{"message":{{"type":"status-update","status":"{status}","call":{{"id":"c"}}}}}}"#
+        )
     };
     assert!(!same("vapi", &status("queued"), &status("ended")));
     let guid = |guid: &str, at: &str| {

@@ -26,9 +26,15 @@ pub const PROVIDER: Provider = Provider {
     fields: FIELDS,
     read,
     samples: &[
-        ("post_call_transcription", include_str!("../../samples/elevenlabs/post_call_transcription.phone.json")),
+        (
+            "post_call_transcription",
+            include_str!("../../samples/elevenlabs/post_call_transcription.phone.json"),
+        ),
         ("post_call_audio", include_str!("../../samples/elevenlabs/post_call_audio.json")),
-        ("call_initiation_failure", include_str!("../../samples/elevenlabs/call_initiation_failure.twilio.json")),
+        (
+            "call_initiation_failure",
+            include_str!("../../samples/elevenlabs/call_initiation_failure.twilio.json"),
+        ),
         ("post_conversation", include_str!("../../samples/elevenlabs/seed.post_conversation.json")),
     ],
     dashboard: "ElevenAgents > Settings > Post-call webhook: create a webhook with this URL and auth method HMAC; \
@@ -78,5 +84,13 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
             (ClaimKind::PhoneNumber, PHONE_NUMBER),
         ],
     );
-    Facts { event_type, kind, external_id: None, conversation_id, dedupe, claims, answer: Answer::OK }
+    Facts {
+        event_type,
+        kind,
+        external_id: None,
+        conversation_id,
+        dedupe,
+        claims,
+        answer: Answer::OK,
+    }
 }

@@ -31,13 +31,25 @@ pub const PROVIDER: Provider = Provider {
     samples: &[
         ("call.completed", include_str!("../../samples/mightycall/seed.call.completed.json")),
         ("sms.received", include_str!("../../samples/mightycall/seed.sms.received.json")),
-        ("recording.available", include_str!("../../samples/mightycall/seed.recording.available.json")),
+        (
+            "recording.available",
+            include_str!("../../samples/mightycall/seed.recording.available.json"),
+        ),
         ("report.daily", include_str!("../../samples/mightycall/seed.report.daily.json")),
         ("IncomingCall", include_str!("../../samples/mightycall/IncomingCall.json")),
-        ("IncomingCallConnected", include_str!("../../samples/mightycall/IncomingCallConnected.json")),
-        ("IncomingCallCompleted", include_str!("../../samples/mightycall/IncomingCallCompleted.json")),
+        (
+            "IncomingCallConnected",
+            include_str!("../../samples/mightycall/IncomingCallConnected.json"),
+        ),
+        (
+            "IncomingCallCompleted",
+            include_str!("../../samples/mightycall/IncomingCallCompleted.json"),
+        ),
         ("OutgoingCall", include_str!("../../samples/mightycall/OutgoingCall.json")),
-        ("OutgoingCallCompleted", include_str!("../../samples/mightycall/OutgoingCallCompleted.json")),
+        (
+            "OutgoingCallCompleted",
+            include_str!("../../samples/mightycall/OutgoingCallCompleted.json"),
+        ),
     ],
     dashboard: "Settings > Integrations > Webhooks: paste this URL; if your account offers an auth method, choose \
                 bearer token or HMAC-SHA256 with the secret, else set MIGHTYCALL_API_KEY to the account's API key",
@@ -101,9 +113,10 @@ fn subject(event_type: &str) -> Subject {
 fn kind(event_type: &str) -> Kind {
     match event_type {
         "call.started" | "IncomingCall" | "OutgoingCall" | "CallbackCall" => Kind::CallStarted,
-        "call.completed" | "IncomingCallCompleted" | "OutgoingCallCompleted" | "CallbackCallCompleted" => {
-            Kind::CallEnded
-        }
+        "call.completed"
+        | "IncomingCallCompleted"
+        | "OutgoingCallCompleted"
+        | "CallbackCallCompleted" => Kind::CallEnded,
         "call.missed" => Kind::CallFailed,
         "sms.received" => Kind::MessageReceived,
         "sms.sent" => Kind::MessageSent,
@@ -124,7 +137,8 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         "message": format!("{} recorded", subject.word),
         "event": event_type,
     });
-    if let (Some(name), Some(id), Some(told)) = (subject.id_name, &subject_id, told.as_object_mut()) {
+    if let (Some(name), Some(id), Some(told)) = (subject.id_name, &subject_id, told.as_object_mut())
+    {
         told.insert(name.to_owned(), id.clone().into());
     }
 
@@ -134,7 +148,9 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
     );
     // The key is a credential, so the claim holds a digest of it, which names the account
     // as well. 16 bytes of SHA-256 keep accounts apart.
-    if let Some(Field::Text(account_key)) = fields.get(API_KEY).filter(|_| fields.text(API_KEY).is_some()) {
+    if let Some(Field::Text(account_key)) =
+        fields.get(API_KEY).filter(|_| fields.text(API_KEY).is_some())
+    {
         let digest = hex::encode(sha256(account_key.as_bytes()));
         let external_id = digest.get(..32).map(|digest| format!("sha256:{digest}"));
         claims.push(Claim { kind: ClaimKind::Account, external_id });

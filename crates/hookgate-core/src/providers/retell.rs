@@ -42,7 +42,10 @@ pub const PROVIDER: Provider = Provider {
         ("chat_ended", include_str!("../../samples/retell/chat_ended.json")),
         ("chat_analyzed", include_str!("../../samples/retell/chat_analyzed.json")),
         ("call_inbound", include_str!("../../samples/retell/call_inbound.request.json")),
-        ("tool:bookings_cancel", include_str!("../../samples/retell/custom_function.args_only.json")),
+        (
+            "tool:bookings_cancel",
+            include_str!("../../samples/retell/custom_function.args_only.json"),
+        ),
     ],
     dashboard: "Settings > Webhooks: paste this URL (or the agent's own webhook URL); the secret is the API key \
                 with the webhook badge",
@@ -83,7 +86,7 @@ const FIELDS: &[Path] = &[
 ];
 
 /// Events that happen once in a conversation, so that the same again is a repetition
-/// (docs: "dedupe on event and call_id"). Transfers and transcript updates happen often.
+/// (docs: "dedupe on event and `call_id`"). Transfers and transcript updates happen often.
 const ONCE: [&str; 6] =
     ["call_started", "call_ended", "call_analyzed", "chat_started", "chat_ended", "chat_analyzed"];
 

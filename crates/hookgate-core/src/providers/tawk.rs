@@ -29,7 +29,10 @@ pub const PROVIDER: Provider = Provider {
     samples: &[
         ("chat:start", include_str!("../../samples/tawk/chat.start.json")),
         ("chat:end", include_str!("../../samples/tawk/chat.end.json")),
-        ("chat:transcript_created", include_str!("../../samples/tawk/chat.transcript_created.json")),
+        (
+            "chat:transcript_created",
+            include_str!("../../samples/tawk/chat.transcript_created.json"),
+        ),
         ("ticket:create", include_str!("../../samples/tawk/ticket.create.json")),
     ],
     dashboard: "Administration > Settings > Webhooks: create a webhook with this URL; its secret key is shown there",
@@ -57,7 +60,9 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
     Facts {
         event_type,
         kind,
-        external_id: event_id.filter(|id| id.len() <= crate::json::TEXT_BYTES_MAX).map(str::to_owned),
+        external_id: event_id
+            .filter(|id| id.len() <= crate::json::TEXT_BYTES_MAX)
+            .map(str::to_owned),
         conversation_id: first(fields, &[CHAT_ID, TRANSCRIPT_CHAT_ID, TICKET_ID]),
         dedupe: None,
         claims: claims(fields, &[(ClaimKind::Property, PROPERTY)]),

@@ -155,11 +155,14 @@ fn dedupe(
 fn answer(event_type: &str, tool_calls: &[&str]) -> Answer {
     match event_type {
         "tool-calls" => {
-            let refuse = |id: &&str| json!({"toolCallId": id, "error": "This tool is not available yet."});
+            let refuse =
+                |id: &&str| json!({"toolCallId": id, "error": "This tool is not available yet."});
             Answer::json(&json!({ "results": tool_calls.iter().map(refuse).collect::<Vec<_>>() }))
         }
         "function-call" => Answer::fixed(r#"{"result":"This tool is not available yet."}"#),
-        "assistant-request" => Answer::fixed(r#"{"error":"This number is not set up to take calls yet."}"#),
+        "assistant-request" => {
+            Answer::fixed(r#"{"error":"This number is not set up to take calls yet."}"#)
+        }
         "transfer-destination-request" | "handoff-destination-request" => {
             Answer::fixed(r#"{"error":"There is nobody to transfer to."}"#)
         }
