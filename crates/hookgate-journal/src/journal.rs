@@ -100,7 +100,7 @@ pub struct Journal {
     stop: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Released when the journal goes.
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Journal {
@@ -150,7 +150,7 @@ impl Journal {
         }
         disk::create_folder(folder)
             .map_err(|it| OpenError::io("creating the folder", folder, it))?;
-        let held = hold(folder)?;
+        let held = Arc::new(hold(folder)?);
         let Recovered { recovery, salt, logs: recovered } =
             recover::recover(folder, logs, &settings)?;
 
@@ -187,6 +187,7 @@ impl Journal {
             counters: Arc::clone(&counters),
             reader: reader.clone(),
             prepare,
+            _lock: Arc::clone(&held),
         };
         let preparer = Preparer { logs: slots, disk: disk.clone(), stop: Arc::clone(&stop) };
         let threads = start(writer, preparer, requests)
@@ -300,12 +301,14 @@ impl Journal {
         self.queue.close(false);
         self.stop.store(true, Ordering::Relaxed);
         let mut threads = lock(&self.threads);
+        if threads.iter().any(|it| it.thread().id() == thread::current().id()) {
+            // The last handle went inside of `wake`: the writer cannot wait for
+            // itself, and ends when it comes back from there.
+            return;
+        }
         for thread in threads.drain(..) {
-            // The last handle may go inside of `wake`, on the writer thread itself.
-            if thread.thread().id() != thread::current().id() {
-                // A panic was already turned into failed tickets.
-                let _ = thread.join();
-            }
+            // A panic was already turned into failed tickets.
+            let _ = thread.join();
         }
     }
 }

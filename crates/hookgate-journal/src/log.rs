@@ -74,6 +74,8 @@ pub(crate) struct LogWriter {
     newest_size: u32,
     /// When the oldest unsynced batch of a lazy log was written.
     unsynced_since: Option<Instant>,
+    /// Segments of a ring that went, for the readers to close.
+    dropped: Vec<u64>,
 }
 
 impl LogWriter {
@@ -98,6 +100,7 @@ impl LogWriter {
             next_number: start.next_number,
             newest_size: start.newest_size,
             unsynced_since: None,
+            dropped: Vec::new(),
         }
     }
 
@@ -165,10 +168,7 @@ impl LogWriter {
     }
 
     fn has_room(&self, bytes: u32) -> bool {
-        let records_max = match self.settings.retention {
-            Retention::Keep => u64::MAX,
-            Retention::Ring { records_max, .. } => (records_max / RING_PARTS).max(1),
-        };
+        let records_max = segment_records_max(self.settings.retention);
         self.active.as_ref().is_some_and(|it| {
             it.records < records_max && it.at.checked_add(bytes).is_some_and(|end| end <= it.size)
         })
@@ -184,6 +184,7 @@ impl LogWriter {
         let (first, max) = self.segment_bytes;
         let wanted = u64::from(self.newest_size).saturating_mul(2).clamp(first, max);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).max(needed);
+        self.trim(wanted);
         let (file, size) = self.create(number, (needed, wanted), first_seq)?;
         self.active = Some(Active {
             file,
@@ -295,31 +296,42 @@ impl LogWriter {
         u32::try_from(u64::from(active.size).saturating_mul(2).clamp(first, max)).ok()
     }
 
-    /// Drops the oldest segments of a ring that is over its bounds; gives their
-    /// numbers.
-    pub(crate) fn trim(&self) -> Vec<u64> {
-        let Retention::Ring { bytes_max, records_max } = self.settings.retention else {
-            return Vec::new();
-        };
-        let segments = self.view.segments();
-        let mut bytes: u64 = segments.iter().map(|(_, it)| u64::from(it.size)).sum();
-        let mut records: u64 = segments.iter().map(|(_, it)| it.records).sum();
-        let mut dropped = Vec::new();
-        let (_, old) =
-            segments.split_last().map_or((None, [].as_slice()), |(last, old)| (Some(last), old));
-        for (number, extent) in old {
+    /// Makes room in a ring for a segment of `size` bytes: drops the oldest segments,
+    /// though never the newest, which carries the sequence.
+    fn trim(&mut self, size: u32) {
+        let Retention::Ring { bytes_max, records_max } = self.settings.retention else { return };
+        let mut segments = self.view.segments();
+        let mut bytes = u64::from(size);
+        let mut records = segment_records_max(self.settings.retention);
+        for (_, extent) in &segments {
+            bytes = bytes.saturating_add(extent.size.into());
+            records = records.saturating_add(extent.records);
+        }
+        segments.pop();
+        for (number, extent) in segments {
             if bytes <= bytes_max && records <= records_max {
                 break;
             }
             bytes = bytes.saturating_sub(extent.size.into());
             records = records.saturating_sub(extent.records);
-            self.view.remove(*number);
-            let path = segment::path_of(&self.view.folder, *number);
+            self.view.remove(number);
             // Best effort: what stays is found, and dropped, when the journal opens.
-            let _ = fs::remove_file(path);
-            dropped.push(*number);
+            let _ = fs::remove_file(segment::path_of(&self.view.folder, number));
+            self.dropped.push(number);
         }
-        dropped
+    }
+
+    /// The segments that were dropped since the last call.
+    pub(crate) fn take_dropped(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+/// A segment with this many records takes no further batch.
+fn segment_records_max(retention: Retention) -> u64 {
+    match retention {
+        Retention::Keep => u64::MAX,
+        Retention::Ring { records_max, .. } => (records_max / RING_PARTS).max(1),
     }
 }
 

@@ -79,8 +79,8 @@ pub enum Retention {
     /// [`Journal::drop_before`]: crate::Journal::drop_before
     Keep,
     /// The newest: whole segments are dropped, oldest first, when either bound is
-    /// passed. The segment being written is never dropped, so one batch may stand
-    /// above the bound.
+    /// would be passed. The newest segment is never dropped, so one large batch may
+    /// stand above the bound.
     Ring {
         /// Of all segment files together.
         bytes_max: u64,

@@ -36,6 +36,13 @@ pub(crate) enum Region {
     },
 }
 
+/// What one look finds, and where the walk goes on behind it.
+enum Seen {
+    Good(Region, u32),
+    Damage(Region, u32),
+    End,
+}
+
 /// A walk over one segment.
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
@@ -64,13 +71,30 @@ impl<'a> Walk<'a> {
 
     /// The next region, or `None` at the end of what was acknowledged.
     pub(crate) fn next(&mut self) -> io::Result<Option<Region>> {
+        let seen = match self.look()? {
+            // A later batch proves that this place is written and durable *now*; it
+            // may not have been when it was read, if a writer is at work. What is
+            // still bad at the second look is damage.
+            Seen::Damage(..) if matches!(self.bound, Bound::Open { .. }) => self.look()?,
+            seen => seen,
+        };
+        Ok(match seen {
+            Seen::Good(region, next) | Seen::Damage(region, next) => {
+                self.at = next;
+                Some(region)
+            }
+            Seen::End => None,
+        })
+    }
+
+    fn look(&mut self) -> io::Result<Seen> {
         let size = self.segment.size()?;
         let limit = match self.bound {
             Bound::Known(end) => end,
             Bound::Open { .. } => size,
         };
         if self.at >= limit {
-            return Ok(None);
+            return Ok(Seen::End);
         }
         match self.segment.batch_at(self.at, size.max(limit))? {
             Ok(header) => self.batch(header, size),
@@ -78,42 +102,36 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn batch(&mut self, header: BatchHeader, size: u32) -> io::Result<Option<Region>> {
-        let end = header.end().unwrap_or(u32::MAX);
+    fn batch(&mut self, header: BatchHeader, size: u32) -> io::Result<Seen> {
+        let next = header.end().unwrap_or(u32::MAX);
         self.read(self.at.saturating_add(BODY_AT), header.body_bytes)?;
-        if matches!(self.bound, Bound::Open { .. })
-            && !is_whole(&self.body, self.segment.salt, &header)
-            && !self.is_durable(end, size)?
-        {
-            return Ok(None);
-        }
-        self.at = end;
-        Ok(Some(Region::Batch(header)))
+        let region = Region::Batch(header);
+        Ok(match self.bound {
+            Bound::Known(_) => Seen::Good(region, next),
+            _ if is_whole(&self.body, self.segment.salt, &header) => Seen::Good(region, next),
+            _ if self.is_durable(next, size)? => Seen::Damage(region, next),
+            Bound::Open { .. } => Seen::End,
+        })
     }
 
-    fn damage(
-        &mut self,
-        IsZero(is_zero): IsZero,
-        limit: u32,
-        size: u32,
-    ) -> io::Result<Option<Region>> {
+    fn damage(&mut self, IsZero(is_zero): IsZero, limit: u32, size: u32) -> io::Result<Seen> {
         let from = self.at.saturating_add(BLOCK);
         let next = match self.bound {
             Bound::Known(_) => {
-                self.segment.find_batch(from, limit, size)?.map_or(limit, |it| it.position.offset)
+                let next = self.segment.find_batch(from, limit, size)?;
+                next.map_or(limit, |it| it.position.offset)
             }
             Bound::Open { lookahead } => {
                 let to = if is_zero { from.saturating_add(lookahead).min(limit) } else { limit };
                 match self.segment.find_batch(from, to, size)? {
                     Some(it) if self.is_durable(it.position.offset, size)? => it.position.offset,
-                    _ => return Ok(None),
+                    _ => return Ok(Seen::End),
                 }
             }
         };
-        let region = Region::Bad { at: self.at, bytes: next.saturating_sub(self.at) };
-        self.read(self.at, next.saturating_sub(self.at))?;
-        self.at = next;
-        Ok(Some(region))
+        let bytes = next.saturating_sub(self.at);
+        self.read(self.at, bytes)?;
+        Ok(Seen::Damage(Region::Bad { at: self.at, bytes }, next))
     }
 
     /// Whether a batch at or behind `from` proves that the walk's place was durable.

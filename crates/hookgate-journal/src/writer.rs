@@ -1,5 +1,6 @@
 //! The writer thread: takes a batch, commits it, says so, again.
 
+use std::fs::File;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -28,6 +29,8 @@ pub(crate) struct Writer {
     /// Of the journal's own readers: closes what a ring drops.
     pub(crate) reader: Reader,
     pub(crate) prepare: Sender<Request>,
+    /// Held as long as this thread may write.
+    pub(crate) _lock: Arc<File>,
 }
 
 impl Writer {
@@ -104,12 +107,12 @@ impl Writer {
         outcomes
     }
 
-    /// After a batch, off the path of its tickets: rings shrink, segments are asked
+    /// After a batch, off the path of its tickets: files are closed, segments asked
     /// for.
     fn tidy(&mut self) {
         for (index, log) in (0..).zip(&mut self.logs) {
             let id = LogId::new(index);
-            for dropped in log.trim() {
+            for dropped in log.take_dropped() {
                 self.reader.forget(id, dropped);
             }
             if let Some(size) = log.wants_prepared() {
