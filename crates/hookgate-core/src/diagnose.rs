@@ -403,11 +403,8 @@ fn recipes(mac: &Mac, headers: &Headers) -> Vec<(Mistake, Mac)> {
         }
     });
     for (name, _) in headers.iter() {
-        let other = || vec![name.clone()];
         add(Mistake::OtherHeader(Label::from(name)), &|mac| {
-            if !mac.headers.contains(name) {
-                mac.headers = other();
-            }
+            mac.header = name.clone();
         });
     }
     recipes

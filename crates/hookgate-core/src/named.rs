@@ -92,7 +92,7 @@ pub const TABLE: &[Named] = &[
         name: "mightycall.hmac",
         about: "HMAC-SHA256 of the body, hex or base64, in x-signature, x-mc-signature or x-mightycall-signature",
         options: &[],
-        make: |name, _| Ok(one(mightycall_hmac(name))),
+        make: |_, _| Ok(Policy::Any(mightycall_macs())),
     },
     Named {
         name: "mightycall.header",
@@ -274,7 +274,7 @@ fn elevenlabs_official(name: &'static str, options: &Options<'_>) -> Result<Sche
         ahead_max: Duration::from_secs(seconds("max_future_s")?),
     };
     let mac = Mac {
-        headers: vec![ELEVENLABS_SIGNATURE],
+        header: ELEVENLABS_SIGNATURE,
         digest: Digest::HmacSha256,
         encoding: Encoding::LowerHex,
         layout: Layout::Fields { time: "t", digest: "v0", exact: false },
@@ -298,7 +298,7 @@ fn elevenlabs_auto(_: &'static str, options: &Options<'_>) -> Result<Policy, Nam
 fn retell(name: &'static str, options: &Options<'_>) -> Result<Scheme, NamedError> {
     let tolerance = options.tolerance()?;
     let mac = Mac {
-        headers: vec![RETELL_SIGNATURE],
+        header: RETELL_SIGNATURE,
         digest: Digest::HmacSha256,
         encoding: Encoding::Hex,
         layout: Layout::Fields { time: "v", digest: "d", exact: true },
@@ -325,17 +325,21 @@ fn vapi_auto(_: &'static str, options: &Options<'_>) -> Result<Policy, NamedErro
 }
 
 fn mightycall_headers() -> Vec<Scheme> {
-    vec![token_in("mightycall.bearer", AUTHORIZATION, true), mightycall_hmac("mightycall.hmac")]
+    let mut schemes = vec![token_in("mightycall.bearer", AUTHORIZATION, true)];
+    schemes.extend(mightycall_macs());
+    schemes
 }
 
-fn mightycall_hmac(name: &'static str) -> Scheme {
-    let [first, ..] = MIGHTYCALL_SIGNATURES;
-    let mut scheme = body_mac(name, first, Digest::HmacSha256);
-    if let Proof::Mac(mac) = &mut scheme.proof {
-        mac.headers = MIGHTYCALL_SIGNATURES.to_vec();
-        mac.encoding = Encoding::HexOrBase64;
-    }
-    scheme
+/// One scheme a header. Any of them will do, as the seed asks.
+fn mightycall_macs() -> Vec<Scheme> {
+    let scheme = |header| {
+        let mut scheme = body_mac("mightycall.hmac", header, Digest::HmacSha256);
+        if let Proof::Mac(mac) = &mut scheme.proof {
+            mac.encoding = Encoding::HexOrBase64;
+        }
+        scheme
+    };
+    MIGHTYCALL_SIGNATURES.into_iter().map(scheme).collect()
 }
 
 fn mightycall_body(name: &'static str) -> Scheme {
@@ -345,7 +349,7 @@ fn mightycall_body(name: &'static str) -> Scheme {
 /// A bare hex digest of the body.
 fn body_mac(name: &'static str, header: HeaderName, digest: Digest) -> Scheme {
     let mac = Mac {
-        headers: vec![header],
+        header,
         digest,
         encoding: Encoding::Hex,
         layout: Layout::Bare { prefix: String::new() },
@@ -419,7 +423,7 @@ fn hmac(name: &'static str, options: &Options<'_>) -> Result<Scheme, NamedError>
         ));
     }
     let mac = Mac {
-        headers: vec![signature.unwrap_or(HeaderName::from_static("x-signature"))],
+        header: signature.unwrap_or(HeaderName::from_static("x-signature")),
         digest,
         encoding,
         layout,

@@ -23,16 +23,16 @@ impl Scheme {
     /// Every header that its proof stands in: the digest's, the time's, the message id's
     /// or the token's.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let (list, time, id) = match &self.proof {
+        let (proof, time, id) = match &self.proof {
             Proof::Mac(mac) => (
-                mac.headers.as_slice(),
+                Some(&mac.header),
                 mac.clock.as_ref().and_then(|clock| clock.header.as_ref()),
                 mac.message_id_header.as_ref().filter(|_| mac.covers(&Piece::MessageId)),
             ),
-            Proof::Token(token) => (std::slice::from_ref(&token.header), None, None),
-            Proof::BodyKey(_) => (&[][..], None, None),
+            Proof::Token(token) => (Some(&token.header), None, None),
+            Proof::BodyKey(_) => (None, None, None),
         };
-        list.iter().chain(time).chain(id)
+        proof.into_iter().chain(time).chain(id)
     }
 }
 
@@ -51,8 +51,8 @@ pub enum Proof {
 /// A keyed digest and what it covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mac {
-    /// The headers that may carry it; the first that is present is read.
-    pub headers: Vec<HeaderName>,
+    /// The header that carries it.
+    pub header: HeaderName,
     /// The digest.
     pub digest: Digest,
     /// How the digest is written.

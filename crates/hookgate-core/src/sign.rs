@@ -106,7 +106,7 @@ fn sign_mac(
             format!("{time_name}={time},{digest_name}={digest}")
         }
     };
-    headers.extend(mac.headers.first().map(|name| (name.clone(), value)));
+    headers.push((mac.header.clone(), value));
     Ok(headers)
 }
 

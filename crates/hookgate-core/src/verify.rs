@@ -198,7 +198,7 @@ fn claimant<'p>(schemes: &'p [Scheme], headers: &Headers) -> Option<&'p Scheme> 
     let Some((header, text)) = carrier(first, headers) else { return Some(first) };
     let shaped = |scheme: &&Scheme| match &scheme.proof {
         Kind::Mac(mac) => match text {
-            Text::Plain(value) => mac.headers.contains(header) && claim::fits(mac, value),
+            Text::Plain(value) => mac.header == *header && claim::fits(mac, value),
             Text::Hashed { .. } => false,
         },
         Kind::Token(token) => token.header == *header && presented(token, text).is_some(),
@@ -209,21 +209,21 @@ fn claimant<'p>(schemes: &'p [Scheme], headers: &Headers) -> Option<&'p Scheme> 
 
 /// The header that carries the scheme's proof in this request, and its value.
 fn carrier<'s, 'h>(scheme: &'s Scheme, headers: &'h Headers) -> Option<(&'s HeaderName, Text<'h>)> {
-    let names = match &scheme.proof {
-        Kind::Mac(mac) => mac.headers.as_slice(),
-        Kind::Token(token) => std::slice::from_ref(&token.header),
-        Kind::BodyKey(_) => &[],
+    let name = match &scheme.proof {
+        Kind::Mac(mac) => &mac.header,
+        Kind::Token(token) => &token.header,
+        Kind::BodyKey(_) => return None,
     };
-    names.iter().find_map(|name| match headers.find(name) {
+    match headers.find(name) {
         Found::Once(text) => Some((name, text)),
         Found::Absent | Found::Repeated => None,
-    })
+    }
 }
 
 /// What to say of a request that carries nothing of this scheme.
 fn missing(scheme: &Scheme) -> Rejection {
     Rejection::Missing(match &scheme.proof {
-        Kind::Mac(mac) => mac.headers.first().map_or(Label::new("signature"), Label::from),
+        Kind::Mac(mac) => Label::from(&mac.header),
         Kind::Token(token) => Label::from(&token.header),
         Kind::BodyKey(path) => label_of(path),
     })

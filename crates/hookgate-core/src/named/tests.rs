@@ -16,7 +16,8 @@ fn every_scheme_has_a_name_of_its_own() {
         assert_eq!(made, policy(row.name, &json!({})).unwrap(), "{}", row.name);
         for scheme in made.schemes() {
             let alone = policy(scheme.name, &Value::Null).unwrap();
-            assert_eq!(alone.schemes(), std::slice::from_ref(scheme), "{}", row.name);
+            assert!(alone.schemes().contains(scheme), "{}", row.name);
+            assert!(alone.schemes().iter().all(|it| it.name == scheme.name), "{}", row.name);
         }
     }
     let mut sorted = names();
