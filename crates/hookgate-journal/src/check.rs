@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::content::{Content, contents};
 use crate::format::{BLOCK, SegmentHeader, VERSION};
-use crate::recover::{Content, Corrupt, bound_before, contents};
+use crate::recovery::Corrupt;
 use crate::segment::{self, OpenFault, Segment};
 use crate::settings::{self, LogId, LogSettings};
-use crate::walk::{Bound, Walk};
+use crate::walk::{Bound, Walk, bound_before};
 
 /// What [`check()`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,9 @@
 
 use std::collections::VecDeque;
 
+#[cfg(test)]
+mod tests;
+
 /// Runs of consecutive numbers that are remembered, the oldest forgotten first:
 /// 1 MiB. A segment poison is rare, and while a disk stays bad all failures are one
 /// run.

@@ -14,6 +14,9 @@ use crc32fast::Hasher;
 use crate::record::Position;
 use crate::settings::HEAD_BYTES_MAX;
 
+#[cfg(test)]
+mod tests;
+
 /// The version this code writes, and the newest it reads.
 pub(crate) const VERSION: u32 = 1;
 /// Batches start at multiples of this many bytes: a torn write never touches a

@@ -25,6 +25,7 @@
 //! (what is there), `recover.rs`, `reader.rs`.
 
 mod check;
+mod content;
 mod disk;
 mod erase;
 mod failures;
@@ -37,6 +38,7 @@ mod queue;
 mod reader;
 mod record;
 mod recover;
+mod recovery;
 mod scan;
 mod segment;
 mod settings;
@@ -53,7 +55,7 @@ pub use journal::{Journal, OpenError, Wake, wake_inline};
 pub use queue::{AppendError, Pending};
 pub use reader::{ReadError, Reader};
 pub use record::{Head, Payload, Position, Record};
-pub use recover::{Corrupt, Recovery, Torn};
+pub use recovery::{Corrupt, Recovery, Torn};
 pub use scan::{HeadScan, Scan};
 pub use settings::{
     BATCH_BYTES_MAX, HEAD_BYTES_MAX, LOGS_MAX, LogId, LogSettings, PENDING_BYTES_MAX,

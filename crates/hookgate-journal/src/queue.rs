@@ -301,7 +301,13 @@ impl Queue {
         let mut state = lock(&self.state);
         state.is_closed = true;
         state.is_idle = false;
-        let abandoned = if abandon { std::mem::take(&mut state.batches) } else { VecDeque::new() };
+        let mut abandoned =
+            if abandon { std::mem::take(&mut state.batches) } else { VecDeque::new() };
+        let mut failures = lock(&self.failures);
+        for part in abandoned.iter_mut().flat_map(|it| &mut it.parts) {
+            part.doom(CommitError::Closed, &mut failures);
+        }
+        drop(failures);
         drop(state);
         self.work.notify_one();
         drop(abandoned);

@@ -12,67 +12,23 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use crate::content::{Content, contents};
 use crate::disk;
-use crate::format::{BLOCK, BatchHeader, PayloadState, SegmentHeader, VERSION};
+use crate::format::{BLOCK, BatchHeader, SegmentHeader, VERSION};
 use crate::journal::OpenError;
 use crate::log::{Active, Start};
 use crate::lost;
 use crate::record::Position;
+use crate::recovery::{Corrupt, Recovery, Torn};
 use crate::segment::{self, OpenFault, Segment};
 use crate::settings::{LogId, LogSettings, Retention, Settings};
 use crate::view::Extent;
-use crate::walk::{BODY_AT, Bound, Item, Items, Region, Walk};
+use crate::walk::{Bound, Walk, bound_before};
 
 /// The segments at the end of a log that are always read in full.
 const VERIFIED_SEGMENTS: usize = 2;
-
-/// What [`Journal::open`](crate::Journal::open) found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Records in the segments that were read in full.
-    pub records: u64,
-    /// The sequence number that the next record gets.
-    pub next_seq: u64,
-    /// Tails that were never acknowledged, set aside.
-    pub torn: Vec<Torn>,
-    /// Acknowledged bytes that are bad. Somebody must look at the disk, and restore
-    /// from a backup what is missed.
-    pub corrupt: Vec<Corrupt>,
-    /// Sequence numbers that the caller's index knows and that are behind the end of
-    /// every log: acknowledged, and not there.
-    pub missing: Option<RangeInclusive<u64>>,
-}
-
-/// A torn tail: a batch whose write never finished.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Torn {
-    /// The log.
-    pub log: LogId,
-    /// The segment.
-    pub segment: u64,
-    /// Where the tail started.
-    pub offset: u32,
-    /// Its bytes, without the zeros behind them.
-    pub bytes: u64,
-    /// Where the bytes are now.
-    pub moved_to: PathBuf,
-}
-
-/// Acknowledged bytes that do not prove themselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Corrupt {
-    /// The log.
-    pub log: LogId,
-    /// The segment.
-    pub segment: u64,
-    /// Where the bad bytes start. Zero: it is the header of the segment.
-    pub offset: u32,
-    /// How many there are.
-    pub bytes: u64,
-}
 
 /// What the journal starts from.
 pub(crate) struct Recovered {
@@ -325,6 +281,7 @@ impl Found {
         };
         if let Some(number) = self.surveyed.last().map(|it| it.number) {
             self.settle_tail(folder, number, promise, recovery)?;
+            self.sync(number)?;
             let extent = self.extents.get(&number).copied();
             start.end.segment = number;
             start.end.offset = extent.map_or(BLOCK, |it| it.end);
@@ -333,6 +290,14 @@ impl Found {
         disk::sync_folder(&self.folder)
             .map_err(|it| OpenError::io("syncing the folder", &self.folder, it))?;
         Ok(RecoveredLog { segments: std::mem::take(&mut self.extents), start })
+    }
+
+    /// What was read may be in memory only, left by a process that was killed before
+    /// it synced. From here on it counts as durable, so it has to be.
+    fn sync(&self, number: u64) -> Result<(), OpenError> {
+        let path = segment::path_of(&self.folder, number);
+        let synced = File::open(&path).and_then(|it| it.sync_data());
+        synced.map_err(|it| OpenError::io("syncing", &path, it))
     }
 
     /// What stands behind the last good batch: nothing, a torn tail, or, when the
@@ -434,46 +399,4 @@ impl Found {
     fn corrupt(&self, segment: u64, offset: u32, bytes: u64) -> Corrupt {
         Corrupt { log: self.id, segment, offset, bytes }
     }
-}
-
-/// Where segment `number` ends, as the header of the next one tells.
-pub(crate) fn bound_before(next: Option<&SegmentHeader>, number: u64) -> Bound {
-    match next.map(|it| it.previous_end).filter(|it| it.segment == number) {
-        Some(end) => Bound::Known(end.offset),
-        None => Bound::Open { lookahead: u32::MAX },
-    }
-}
-
-/// What a region holds.
-pub(crate) enum Content {
-    Record { seq: u64, is_erased: bool },
-    Bad { offset: u32, bytes: u64 },
-}
-
-/// The records and the bad stretches of `region`, whose bytes are in `body`.
-pub(crate) fn contents<'a>(
-    segment: &'a Segment,
-    region: Region,
-    body: &'a [u8],
-) -> impl Iterator<Item = Content> + 'a {
-    let (body_at, whole) = match region {
-        Region::Batch(header) => (header.position.offset.saturating_add(BODY_AT), None),
-        // Reported as one, whatever can be saved out of it.
-        Region::Bad { at, bytes } => (at, Some(Content::Bad { offset: at, bytes: bytes.into() })),
-    };
-    let reports_items = whole.is_none();
-    let items = Items::new(body, segment.salt).filter_map(move |item| match item {
-        Item::Record { at, record } => Some(match record.payload_state() {
-            PayloadState::Damaged => Content::Bad {
-                offset: body_at.saturating_add(at),
-                bytes: record.header.bytes().unwrap_or(0) as u64,
-            },
-            state => {
-                Content::Record { seq: record.header.seq, is_erased: state == PayloadState::Erased }
-            }
-        }),
-        Item::Bad { at, bytes } => reports_items
-            .then(|| Content::Bad { offset: body_at.saturating_add(at), bytes: bytes.into() }),
-    });
-    whole.into_iter().chain(items)
 }

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use crate::format::{BATCH_HEADER, BLOCK, BatchHeader, PayloadState, Proven};
+use crate::format::{BATCH_HEADER, BLOCK, BatchHeader, PayloadState, Proven, SegmentHeader};
 use crate::segment::{IsZero, Segment, read_up_to};
 
 /// What is known about the end of a segment.
@@ -19,6 +19,14 @@ pub(crate) enum Bound {
     /// Not known, or still growing. After a header of zeros the walk looks this
     /// many bytes further for batches that prove that there is more.
     Open { lookahead: u32 },
+}
+
+/// Where segment `number` ends, as the header of the next one tells.
+pub(crate) fn bound_before(next: Option<&SegmentHeader>, number: u64) -> Bound {
+    match next.map(|it| it.previous_end).filter(|it| it.segment == number) {
+        Some(end) => Bound::Known(end.offset),
+        None => Bound::Open { lookahead: u32::MAX },
+    }
 }
 
 /// A stretch of a segment.
