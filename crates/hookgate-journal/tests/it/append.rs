@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use hookgate_journal::{
-    AppendError, CommitError, Faults, HEAD_BYTES_MAX, Health, Journal, LogId, LogSettings,
+    AppendError, CommitError, Fault, Faults, HEAD_BYTES_MAX, Health, Journal, LogId, LogSettings,
     Operation, Payload, Retention, Settings, Sync, Ticket, wake_inline,
 };
 
-use crate::bench::{Bench, EVENTS, LOGS, OTHERS, Plan, texts};
+use crate::bench::{Bench, EIO, EVENTS, LOGS, OTHERS, Plan, texts};
 
 /// Long enough for any machine, short enough to fail while somebody watches.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -222,6 +222,34 @@ fn a_lazy_log_is_acknowledged_without_a_sync_and_synced_when_closed() {
     assert_eq!(texts(&journal.reader(), EVENTS), ["text"]);
     journal.close();
     assert_eq!(plan.count(Operation::Sync(EVENTS)), 1);
+}
+
+#[test]
+fn a_lazy_log_is_synced_unasked_and_goes_on_in_a_new_segment_when_that_fails() {
+    let bench = Bench::new();
+    let logs = [LogSettings { name: "events", retention: Retention::Keep, sync: Sync::Lazy }];
+    let (synced, is_synced) = mpsc::channel();
+    let synced = Mutex::new(synced);
+    let faults: Faults = Arc::new(move |operation| {
+        let is_sync = operation == Operation::Sync(EVENTS);
+        if is_sync {
+            synced.lock().unwrap().send(()).unwrap();
+        }
+        is_sync.then_some(Fault::Errno(EIO))
+    });
+    let opened = Journal::open_with_faults(
+        bench.folder(),
+        &logs,
+        Settings::default(),
+        wake_inline(),
+        faults,
+    );
+    let journal = opened.unwrap().0;
+    let put = |text: &[u8]| journal.append(EVENTS, b"", text).unwrap().wait().unwrap();
+    assert_eq!(put(b"one").position.segment, 1);
+    is_synced.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(put(b"two").position.segment, 2);
+    assert_eq!(texts(&journal.reader(), EVENTS), ["one", "two"]);
 }
 
 #[test]
