@@ -1,12 +1,75 @@
 //! Where Hookgate keeps what it accepted: the journal with the exact bytes, and an index
 //! that can be rebuilt from it.
+//!
+//! One folder:
+//!
+//! | name | what |
+//! |---|---|
+//! | `journal/` | the log `events`, and the ring `unproven` of accepted requests without proof |
+//! | `rejections/` | the ring of refused requests, and their large bodies |
+//! | `blobs/` | bodies over 1 MiB, a file each |
+//! | `index.sqlite` | what lists filter by; disposable |
+//! | `registry.sqlite` | what cannot be made again |
+//!
+//! What holds:
+//!
+//! - **A [`Receipt`] is on disk.** It is made only from a committed record.
+//! - **The journal is the truth.** The index has nothing that is not made from it.
+//! - **A read sees every receipt issued before it**, or says that it cannot.
+//! - **A repetition is recognised for ever**, over restarts too, and only by an event that
+//!   was stored and accepted.
+//! - **No token of a header is in any file**: only keyed hashes are.
+//!
+//! Reading order: `store.rs` (the way in), `door.rs` (the hot path), `head.rs` (what is
+//! written), `index/` (what follows it), `library.rs` (reading).
 
+mod archive;
+mod blobs;
+mod bloom;
+mod dedupe;
+mod door;
+mod error;
 mod filter;
+mod head;
+mod index;
+mod layout;
+mod library;
+mod maintenance;
+mod options;
+mod peers;
+mod prepare;
+mod random;
 mod receipt;
 mod record;
+mod registry;
+mod rejections;
+mod snapshot;
+mod space;
 mod store;
+mod view;
 
+pub use archive::Archive;
+pub use blobs::BlobWriter;
+pub use error::{OpenError, ReadError, Unavailable};
 pub use filter::{EventFilter, Order, Page, RejectionFilter};
+pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
+pub use library::Body;
+pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
+pub use options::{
+    BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GENERATION_KEYS_MAX,
+    INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring,
+    Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
+};
 pub use receipt::Receipt;
-pub use record::{Event, EventId, Rejection, Status};
-pub use store::{BlobWriter, Body, OpenError, Options, ReadError, Snapshot, Store, Unavailable, Wake};
+pub use record::{Event, EventId, Rejection, Status, parse_rejection_id};
+pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
+pub use space::{Disk, volatile};
+pub use store::{Store, Wake};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, also after a panic elsewhere: every critical section of this crate leaves its
+/// data whole at each step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

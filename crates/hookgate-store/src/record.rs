@@ -27,6 +27,12 @@ impl EventId {
     }
 }
 
+/// The id of the refused request that `text` names, with or without its prefix.
+#[must_use]
+pub fn parse_rejection_id(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text.strip_prefix("rej_").unwrap_or(text)).ok()
+}
+
 /// Whether an event may be acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -94,6 +100,8 @@ pub struct Event {
     pub scheme: Option<String>,
     /// Why it is not proven.
     pub reason: Option<String>,
+    /// The headers that carry a digest, of what is not proven.
+    pub signature_headers: Vec<String>,
     /// `owned`, `unattributed` or `contradiction`.
     pub ownership: String,
     /// The ids that the provider attests.
@@ -111,6 +119,8 @@ pub struct Event {
 pub struct Rejection {
     /// Its id, printed with `rej_`.
     pub id: Uuid,
+    /// Its place in the order of all refused requests.
+    pub seq: u64,
     /// The source that it came to.
     pub source: String,
     /// The provider.
@@ -133,6 +143,8 @@ pub struct Rejection {
     pub scheme: Option<String>,
     /// Why it was refused.
     pub reason: String,
+    /// The headers that carry a digest.
+    pub signature_headers: Vec<String>,
     /// The headers in order; tokens are hashed.
     pub headers: Headers,
     /// The body's length in bytes.

@@ -1,0 +1,202 @@
+//! Reading a store from another process, whether or not a server writes it.
+//!
+//! The index first, then the journal behind it: what the index does not hold yet is read
+//! into a small index of our own, which every look brings up to date. Without an index all
+//! of the journal is read so.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use hookgate_journal::Reader;
+use rusqlite::{Connection, Transaction};
+use uuid::Uuid;
+
+use crate::error::{OpenError, ReadError};
+use crate::filter::{EventFilter, Page, RejectionFilter};
+use crate::index::indexer::{CatchUpError, catch_up};
+use crate::index::query::Window;
+use crate::index::{self, Index, Progress, Unusable};
+use crate::layout::{self, Layout};
+use crate::library::{Body, Library, Shelf};
+use crate::lock;
+use crate::options::Options;
+use crate::record::{Event, EventId, Rejection};
+use crate::registry;
+use crate::rejections::{List, RejectionShelf};
+
+/// A store that is only read.
+pub struct Archive {
+    library: Library,
+    rejections: RejectionShelf,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The store's index; nothing if it cannot be used.
+    main: Option<Connection>,
+    /// What lies behind it.
+    tail: Index,
+    /// How far the store's index had come when `tail` was begun.
+    base: [Progress; 2],
+}
+
+impl Archive {
+    /// Opens the store in `folder` to read it. Takes no lock and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`], whose sentence says what to do.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let layout = Layout::new(folder);
+        registry::check_version(&layout.registry())?;
+        let options = Options::default();
+        let reader = open_reader(&layout, &options)?;
+        let failed = |error| match error {
+            Unusable::Database(error) => OpenError::database("reading", &layout.index(), error),
+            other => OpenError::io("reading", &layout.index(), std::io::Error::other(other)),
+        };
+        let tail = Index::temporary().map_err(failed)?;
+        let main =
+            index::open_reader(&layout.index()).ok().filter(|it| index::progress_of(it).is_ok());
+        let rejections =
+            RejectionShelf { reader: open_rejections(&layout, &options)?, layout: layout.clone() };
+        let state = State { main, tail, base: [Progress::default(); 2] };
+        Ok(Self { library: Library { reader, layout }, rejections, state: Mutex::new(state) })
+    }
+
+    /// A page of events.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<Event>, ReadError> {
+        self.read(|shelves| self.library.page(shelves, filter, page))
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn event(&self, id: EventId) -> Result<Option<Event>, ReadError> {
+        self.read(|shelves| match Library::find(shelves, id)? {
+            Some(found) => self.library.event(shelves, found),
+            None => Ok(None),
+        })
+    }
+
+    /// The exact bytes of an event's body. `None` if it was erased, or there is no such
+    /// event.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn body(&self, id: EventId) -> Result<Option<Body>, ReadError> {
+        self.read(|shelves| match Library::find(shelves, id)? {
+            Some(found) => self.library.body(found),
+            None => Ok(None),
+        })
+    }
+
+    /// A page of refused requests.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn rejections(
+        &self,
+        filter: &RejectionFilter,
+        page: Page,
+    ) -> Result<Vec<Rejection>, ReadError> {
+        let list = Mutex::new(List::load(&self.rejections.reader)?);
+        List::page(&list, &self.rejections, filter, page)
+    }
+
+    /// One refused request and its bytes.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn rejection(&self, id: Uuid) -> Result<Option<(Rejection, Body)>, ReadError> {
+        let list = Mutex::new(List::load(&self.rejections.reader)?);
+        List::one(&list, &self.rejections, id)
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&[Shelf<'_>]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let State { main, tail, base } = &mut *lock(&self.state);
+        let main = match main {
+            Some(connection) => {
+                Some(connection.unchecked_transaction().map_err(ReadError::database)?)
+            }
+            None => None,
+        };
+        let progress = follow(main.as_ref(), tail, base, &self.library.reader)?;
+        let tail = tail.connection().unchecked_transaction().map_err(ReadError::database)?;
+        let mut shelves = Vec::new();
+        if let Some(main) = &main {
+            shelves.push(Shelf { connection: main, window: Window { first: 0, last: progress } });
+        }
+        let first = if main.is_some() { progress.saturating_add(1) } else { 0 };
+        shelves.push(Shelf { connection: &tail, window: Window { first, last: u64::MAX } });
+        read(&shelves)
+    }
+}
+
+/// Brings `tail` up to the journal's end; gives the last place that is in `main`.
+fn follow(
+    main: Option<&Transaction<'_>>,
+    tail: &mut Index,
+    base: &mut [Progress; 2],
+    reader: &Reader,
+) -> Result<u64, ReadError> {
+    let progress = match main {
+        Some(main) => index::progress_of(main).map_err(ReadError::database)?,
+        None => [Progress::default(); 2],
+    };
+    if progress != *base {
+        tail.clear(progress).map_err(ReadError::database)?;
+        *base = progress;
+    }
+    match catch_up(tail, reader, |_| {}) {
+        // An index that knows more than the journal: what it knows is still readable.
+        Ok(()) | Err(CatchUpError::Ahead) => {}
+        Err(CatchUpError::Index(error)) => return Err(ReadError::database(error)),
+        Err(CatchUpError::Journal(error)) => {
+            return Err(ReadError::journal(error).unwrap_or(ReadError::Behind));
+        }
+    }
+    Ok(progress.iter().map(|it| it.seq).max().unwrap_or(0))
+}
+
+fn open_reader(layout: &Layout, options: &Options) -> Result<Reader, OpenError> {
+    let folder = layout.journal();
+    Reader::open(&folder, &layout::event_logs(options.unproven))
+        .map_err(|error| reading(&folder, error))
+}
+
+fn open_rejections(layout: &Layout, options: &Options) -> Result<Reader, OpenError> {
+    let folder = layout.rejections();
+    Reader::open(&folder, &layout::rejection_logs(options.rejections))
+        .map_err(|error| reading(&folder, error))
+}
+
+fn reading(folder: &Path, error: hookgate_journal::ReadError) -> OpenError {
+    match error {
+        hookgate_journal::ReadError::Io { doing, path, source } => {
+            OpenError::io(doing, &path, source)
+        }
+        other => OpenError::io("reading", folder, std::io::Error::other(other)),
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Archive")
+            .field("folder", &self.library.layout.root())
+            .finish_non_exhaustive()
+    }
+}

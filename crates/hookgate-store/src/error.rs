@@ -1,0 +1,205 @@
+//! Why something did not work.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hookgate_journal::{AppendError, CommitError, Health};
+
+/// Why a store cannot be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes to the folder.
+    #[error(
+        "another process uses this store folder: stop it, or choose another folder with --store"
+    )]
+    Locked,
+    /// The folder cannot be written.
+    #[error(
+        "the store folder {} cannot be written: mount it writable and give it to the user that runs hookgate",
+        .0.display()
+    )]
+    ReadOnly(PathBuf),
+    /// A newer version wrote it.
+    #[error(
+        "{} was written by a newer version of hookgate (format {found}, this one knows {known}): install that version again",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u64,
+        /// The newest format known.
+        known: u64,
+    },
+    /// A file that cannot be made anew is damaged.
+    #[error("{} is damaged: restore it from a backup (`hookgate store backup` makes one)", .0.display())]
+    Corrupt(PathBuf),
+    /// The folder is no store, and cannot become one.
+    #[error("{} is not a store folder, and not empty: choose another folder with --store", .0.display())]
+    NotAStore(PathBuf),
+    /// The bounds are not possible.
+    #[error("the store's settings are not possible: {0}")]
+    Settings(&'static str),
+    /// The system failed.
+    #[error("{doing} {} failed: check the disk", path.display())]
+    Io {
+        /// What was being done, followed by `path`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A database failed.
+    #[error("{doing} {} failed", path.display())]
+    Database {
+        /// What was being done, followed by `path`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    /// The error of `doing` something with `path`.
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Self::ReadOnly(path)
+            }
+            _ => Self::Io { doing, path, source },
+        }
+    }
+
+    pub(crate) fn database(doing: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly(path),
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Corrupt(path)
+            }
+            _ => Self::Database { doing, path, source },
+        }
+    }
+
+    pub(crate) fn journal(error: hookgate_journal::OpenError) -> Self {
+        use hookgate_journal::OpenError as Journal;
+        match error {
+            Journal::Locked(_) => Self::Locked,
+            Journal::NewerFormat { path, found, known } => {
+                Self::NewerFormat { path, found: found.into(), known: known.into() }
+            }
+            Journal::ReadOnly(path) => Self::ReadOnly(path),
+            Journal::Logs(fault) => Self::Settings(fault),
+            Journal::Io { doing, path, source } => Self::Io { doing, path, source },
+        }
+    }
+}
+
+/// Why a request cannot be stored now. The sender is told to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The disk has no room.
+    #[error("the disk is full")]
+    DiskFull,
+    /// More waits to be written or indexed than may wait.
+    #[error("the store is behind")]
+    Behind,
+    /// The disk refuses to take it.
+    #[error("the store cannot be written to")]
+    Failed,
+    /// The store is being closed.
+    #[error("the store is closing")]
+    Closing,
+}
+
+impl Unavailable {
+    pub(crate) fn of_health(health: Health) -> Self {
+        match health {
+            Health::DiskFull => Self::DiskFull,
+            Health::Healthy | Health::ReadOnly | Health::Failed => Self::Failed,
+        }
+    }
+
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<AppendError> for Unavailable {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full => Self::Behind,
+            AppendError::Closed => Self::Closing,
+            AppendError::TooLarge | AppendError::NoSuchLog => Self::Failed,
+        }
+    }
+}
+
+impl From<CommitError> for Unavailable {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::DiskFull => Self::DiskFull,
+            CommitError::ReadOnly | CommitError::Failed => Self::Failed,
+            CommitError::Closed => Self::Closing,
+        }
+    }
+}
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The index did not catch up within two seconds.
+    #[error("the index is behind")]
+    Behind,
+    /// A record is damaged.
+    #[error("the record is damaged")]
+    Damaged,
+    /// Reading failed.
+    #[error("reading the store failed")]
+    Io(#[source] io::Error),
+}
+
+impl ReadError {
+    pub(crate) fn database(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::Behind
+            }
+            Some(rusqlite::ErrorCode::OperationInterrupted) => {
+                Self::Io(io::ErrorKind::TimedOut.into())
+            }
+            _ => Self::Io(io::Error::other(error)),
+        }
+    }
+
+    /// The error of a journal that was read; a record that was dropped is none.
+    pub(crate) fn journal(error: hookgate_journal::ReadError) -> Option<Self> {
+        use hookgate_journal::ReadError as Journal;
+        match error {
+            Journal::Gone { .. } => None,
+            Journal::Corrupt { .. } => Some(Self::Damaged),
+            Journal::Io { source, .. } => Some(Self::Io(source)),
+            other @ (Journal::NoSuchLog | Journal::NewerFormat { .. }) => {
+                Some(Self::Io(io::Error::other(other)))
+            }
+        }
+    }
+}
+
+/// Whether the database itself is broken, not what was done with it.
+pub(crate) fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+    )
+}

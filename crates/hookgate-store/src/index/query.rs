@@ -1,0 +1,208 @@
+//! Asking the index.
+
+use hookgate_core::time::Timestamp;
+use hookgate_journal::{LogId, Position};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+
+use super::schema::SPAN_BITS;
+use super::{log_of, signed, unsigned};
+use crate::bloom::Key;
+use crate::filter::{EventFilter, Order, Page};
+use crate::record::{EventId, Status};
+
+/// An event as the index knows it: where the rest of it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) seq: u64,
+    pub(crate) id: [u8; 16],
+    pub(crate) log: LogId,
+    pub(crate) position: Position,
+}
+
+/// The places that are looked at: `first..=last`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Window {
+    pub(crate) const ALL: Self = Self { first: 0, last: u64::MAX };
+}
+
+const COLUMNS: &str = "seq, id, log, place";
+
+fn found(row: &Row<'_>) -> Result<Found, rusqlite::Error> {
+    Ok(Found {
+        seq: unsigned(row.get(0)?),
+        id: row.get(1)?,
+        log: log_of(row.get(2)?),
+        position: Position::from_u64(unsigned(row.get(3)?)),
+    })
+}
+
+/// A page of events within `window`.
+pub(crate) fn page(
+    connection: &Connection,
+    filter: &EventFilter,
+    page: Page,
+    window: Window,
+) -> Result<Vec<Found>, rusqlite::Error> {
+    let mut terms = Terms::default();
+    let Some(Window { mut first, mut last }) = within(connection, filter, window)? else {
+        return Ok(Vec::new());
+    };
+    match (page.order, page.after) {
+        (Order::NewestFirst, Some(0)) => return Ok(Vec::new()),
+        (Order::NewestFirst, Some(after)) => last = last.min(after.saturating_sub(1)),
+        (Order::OldestFirst, Some(after)) => first = first.max(after.saturating_add(1)),
+        (_, None) => {}
+    }
+    terms.add("seq >= ?", Value::Integer(signed(first)));
+    terms.add("seq <= ?", Value::Integer(signed(last)));
+    if !terms.add_filter(connection, filter)? {
+        return Ok(Vec::new());
+    }
+    let order = match page.order {
+        Order::NewestFirst => "DESC",
+        Order::OldestFirst => "ASC",
+    };
+    let limit = Value::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX));
+    terms.values.push(limit);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM events WHERE {} ORDER BY seq {order} LIMIT ?",
+        terms.sql.join(" AND ")
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    select.query_map(params_from_iter(terms.values), found)?.collect()
+}
+
+/// The part of `window` in which something was received between `since` and `until`.
+fn within(
+    connection: &Connection,
+    filter: &EventFilter,
+    window: Window,
+) -> Result<Option<Window>, rusqlite::Error> {
+    if filter.since.is_none() && filter.until.is_none() {
+        return Ok(Some(window));
+    }
+    let mut select = connection.prepare_cached(
+        "SELECT min(span), max(span) FROM spans WHERE last_at >= ?1 AND first_at < ?2",
+    )?;
+    let since = filter.since.map_or(i64::MIN, Timestamp::millis);
+    let until = filter.until.map_or(i64::MAX, Timestamp::millis);
+    let spans: (Option<i64>, Option<i64>) =
+        select.query_row([since, until], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = spans else { return Ok(None) };
+    let first = unsigned(first) << SPAN_BITS;
+    let last = (unsigned(last).saturating_add(1) << SPAN_BITS).saturating_sub(1);
+    Ok(Some(Window { first: window.first.max(first), last: window.last.min(last) }))
+}
+
+/// The terms of a query, all of which must hold.
+#[derive(Debug, Default)]
+struct Terms {
+    sql: Vec<&'static str>,
+    values: Vec<Value>,
+}
+
+impl Terms {
+    fn add(&mut self, sql: &'static str, value: Value) {
+        self.sql.push(sql);
+        self.values.push(value);
+    }
+
+    /// Adds those of a filter; false when nothing can match.
+    fn add_filter(
+        &mut self,
+        connection: &Connection,
+        filter: &EventFilter,
+    ) -> Result<bool, rusqlite::Error> {
+        let words = [
+            ("provider = ?", &filter.provider),
+            ("source = ?", &filter.source),
+            ("tenant = ?", &filter.tenant),
+            ("type = ?", &filter.event_type),
+            ("kind = ?", &filter.kind),
+        ];
+        for (sql, word) in words {
+            let Some(word) = word else { continue };
+            let Some(number) = number_of(connection, word)? else { return Ok(false) };
+            self.add(sql, Value::Integer(number));
+        }
+        if let Some(conversation) = &filter.conversation {
+            self.add("conversation = ?", Value::Text(conversation.clone()));
+        }
+        match filter.status {
+            // Literal, so that the partial index fits.
+            Some(Status::Quarantined) => self.sql.push("status = 1"),
+            Some(Status::Accepted) => self.sql.push("status = 0"),
+            None => {}
+        }
+        if let Some(since) = filter.since {
+            self.add("received_at >= ?", Value::Integer(since.millis()));
+        }
+        if let Some(until) = filter.until {
+            self.add("received_at < ?", Value::Integer(until.millis()));
+        }
+        if let Some(text) = filter.q.as_deref().filter(|it| !it.is_empty()) {
+            self.add_search(text);
+        }
+        Ok(true)
+    }
+
+    fn add_search(&mut self, text: &str) {
+        let lower = text.to_ascii_lowercase();
+        // A whole id, with its dashes or without; or a piece of one.
+        let id = match EventId::parse(text) {
+            Some(id) => id.0.simple().to_string(),
+            None => lower.strip_prefix("evt_").unwrap_or(&lower).to_owned(),
+        };
+        self.sql.push(
+            "(instr(lower(hex(id)), ?) > 0 OR instr(lower(conversation), ?) > 0
+              OR instr(lower(external_id), ?) > 0
+              OR type IN (SELECT id FROM words WHERE instr(lower(word), ?) > 0))",
+        );
+        self.values.extend([id, lower.clone(), lower.clone(), lower].map(Value::Text));
+    }
+}
+
+fn number_of(connection: &Connection, word: &str) -> Result<Option<i64>, rusqlite::Error> {
+    let mut select = connection.prepare_cached("SELECT id FROM words WHERE word = ?1")?;
+    select.query_row([word], |row| row.get(0)).optional()
+}
+
+/// The event of an id within `window`.
+pub(crate) fn by_id(
+    connection: &Connection,
+    id: EventId,
+    window: Window,
+) -> Result<Option<Found>, rusqlite::Error> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM events WHERE id = ?1 AND seq BETWEEN ?2 AND ?3"
+    ))?;
+    let values = params![id.0.as_bytes(), signed(window.first), signed(window.last)];
+    select.query_row(values, found).optional()
+}
+
+/// The event at a place.
+pub(crate) fn by_seq(connection: &Connection, seq: u64) -> Result<Option<Found>, rusqlite::Error> {
+    let mut select =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE seq = ?1"))?;
+    select.query_row([signed(seq)], found).optional()
+}
+
+/// How often the event at a place came again.
+pub(crate) fn duplicates(connection: &Connection, seq: u64) -> Result<u64, rusqlite::Error> {
+    let mut select = connection.prepare_cached("SELECT count FROM duplicates WHERE seq = ?1")?;
+    Ok(select.query_row([signed(seq)], |row| row.get(0)).optional()?.map_or(0, unsigned))
+}
+
+/// The event that a key stands for, as the table knows it.
+pub(crate) fn by_key(connection: &Connection, key: &Key) -> Result<Option<Found>, rusqlite::Error> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM events WHERE seq = (SELECT seq FROM dedupe WHERE key = ?1)"
+    ))?;
+    select.query_row([key], found).optional()
+}

@@ -1,0 +1,103 @@
+//! Looking after a store: check it, make its index anew, copy it.
+
+mod backup;
+mod check;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use self::backup::backup;
+pub use self::check::{Report, check};
+
+use crate::error::OpenError;
+use crate::layout::{self, Layout};
+use crate::options::Options;
+use crate::store::{open_index, open_journal};
+
+/// How far long work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: &'static str,
+    /// So much of it.
+    pub done: u64,
+    /// All of it; zero where that is not known.
+    pub total: u64,
+}
+
+/// Why a store could not be looked after.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Journal(#[source] hookgate_journal::CheckError),
+    /// A part of the journal that is to be copied is damaged.
+    #[error("the journal is damaged; `hookgate store check` says where")]
+    Damaged(#[source] hookgate_journal::ReadError),
+    /// There is something where the copy is to go.
+    #[error("{} is not empty: name a folder that does not exist yet", .0.display())]
+    TargetTaken(PathBuf),
+    /// The system failed.
+    #[error("{doing} {} failed", path.display())]
+    Io {
+        /// What was being done, followed by `path`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A database failed.
+    #[error("{doing} {} failed", path.display())]
+    Database {
+        /// What was being done, followed by `path`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl MaintenanceError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    fn database(doing: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Database { doing, path, source }
+    }
+}
+
+/// Makes the index of the store in `folder` anew from its journal. No server may use the
+/// store meanwhile.
+///
+/// # Errors
+///
+/// A [`MaintenanceError`]. The next start makes the index if this did not finish.
+pub fn rebuild(folder: &Path, mut progress: impl FnMut(Progress)) -> Result<(), MaintenanceError> {
+    let layout = Layout::new(folder);
+    let journal_folder = layout.journal();
+    if !journal_folder.is_dir() {
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        return Err(MaintenanceError::Io { doing: "opening", path: journal_folder, source });
+    }
+    let options = Options::default();
+    let (journal, _) = open_journal(&layout, &options, hookgate_journal::wake_inline())?;
+    let index = layout.index();
+    layout::remove_database(&index).map_err(MaintenanceError::io("removing", &index))?;
+    let note = |done| progress(Progress { stage: "records", done, total: 0 });
+    let (mut made, _) = open_index(&layout, &journal, note)?;
+    let failed = MaintenanceError::database("writing", &index);
+    made.merge_from_events(options.generation_keys_max, 0).map_err(failed)?;
+    made.close().map_err(MaintenanceError::database("closing", &index))?;
+    journal.close();
+    Ok(())
+}

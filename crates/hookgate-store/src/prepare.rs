@@ -1,0 +1,209 @@
+//! What is written of a judged request.
+
+use std::borrow::Cow;
+
+use hookgate_core::attribution::{Attributed, Content, Ownership, Quarantined};
+use hookgate_core::event::Facts;
+use hookgate_core::headers::Headers;
+use hookgate_core::received::{Body, Received, Unproven, Verdict};
+use hookgate_core::scheme::Proof;
+use hookgate_core::secret::MaskKey;
+use hookgate_core::source::Source;
+use hookgate_journal::LogId;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::bloom::Key;
+use crate::head::{EVENT, EventHead, HeaderList, Octets, Peer, REJECTION, RejectionHead};
+use crate::layout::{EVENTS, UNPROVEN};
+use crate::record::Status;
+
+/// A request that is to be stored as an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Judged<'a> {
+    /// It may be acted on.
+    Accepted(&'a Attributed),
+    /// Nobody may act on it.
+    Quarantined(&'a Quarantined),
+}
+
+/// What of a request is written beside what it says itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) headers: &'a Headers,
+}
+
+impl<'a> Judged<'a> {
+    pub(crate) fn received(self) -> &'a Received {
+        match self {
+            Self::Accepted(event) => event.received(),
+            Self::Quarantined(event) => event.received(),
+        }
+    }
+
+    /// The log that it goes to.
+    pub(crate) fn log(self) -> LogId {
+        if self.unproven().is_some() { UNPROVEN } else { EVENTS }
+    }
+
+    pub(crate) fn unproven(self) -> Option<&'a Unproven> {
+        match self {
+            Self::Quarantined(event) => match event.content() {
+                Content::Unproven(unproven) => Some(unproven),
+                Content::Proven(..) => None,
+            },
+            Self::Accepted(_) => None,
+        }
+    }
+
+    fn facts(self) -> Option<&'a Facts> {
+        match self {
+            Self::Accepted(event) => Some(event.facts()),
+            Self::Quarantined(event) => match event.content() {
+                Content::Unproven(_) => None,
+                Content::Proven(_, facts) => facts.as_ref(),
+            },
+        }
+    }
+
+    /// The scheme that proved or judged it.
+    fn scheme(self) -> Option<&'static str> {
+        match self {
+            Self::Accepted(event) => Some(event.verified().proof().scheme),
+            Self::Quarantined(event) => match event.content() {
+                Content::Unproven(unproven) => unproven.scheme(),
+                Content::Proven(verified, _) => Some(verified.proof().scheme),
+            },
+        }
+    }
+
+    /// By which a repetition of it is recognised: only what was accepted can be repeated.
+    pub(crate) fn key(self, sha256: &[u8; 32]) -> Option<Key> {
+        let Self::Accepted(event) = self else { return None };
+        let received = event.received();
+        let mut digest = Sha256::new();
+        let mut part = |text: &[u8]| {
+            // With its length, so that no two lists of parts are the same bytes.
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text);
+        };
+        part(received.source.name.as_bytes());
+        part(b"");
+        part(Verdict::Verified.name().as_bytes());
+        if let Some(key) = &event.facts().dedupe {
+            part(b"key");
+            part(key.as_bytes());
+        } else {
+            part(b"body");
+            // The same arguments for two tools are two calls.
+            part(received.tool.unwrap_or_default().as_bytes());
+            part(sha256);
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        digest.first_chunk().copied()
+    }
+
+    /// Its head, but for the key.
+    pub(crate) fn head(self, stamp: &Stamp<'a>) -> EventHead<'a> {
+        let received = self.received();
+        let unproven = self.unproven();
+        let facts = self.facts();
+        let (status, ownership, cause) = match self {
+            Self::Accepted(event) => (Status::Accepted, event.ownership(), None),
+            Self::Quarantined(event) => {
+                (Status::Quarantined, Ownership::Unattributed, Some(event.cause().name()))
+            }
+        };
+        let text = |text: &'a String| Cow::Borrowed(text.as_str());
+        EventHead {
+            record: EVENT,
+            id: stamp.id.into(),
+            at: received.at.millis(),
+            source: text(&received.source.name),
+            provider: received.source.provider.name.into(),
+            event_type: facts.map_or(Cow::Borrowed(""), |it| text(&it.event_type)),
+            kind: facts.map_or("other", |it| it.kind.name()).into(),
+            status: u8::from(status == Status::Quarantined),
+            external_id: facts.and_then(|it| it.external_id.as_ref()).map(text),
+            tenant: None,
+            conversation: facts.and_then(|it| it.conversation_id.as_ref()).map(text),
+            cause: cause.map(Cow::Borrowed),
+            late: received.late,
+            correlation_id: text(&received.correlation_id),
+            peer: Peer(received.peer),
+            method: text(&received.method),
+            target: text(&received.target),
+            verdict: unproven.map_or(Verdict::Verified, Unproven::verdict).name().into(),
+            scheme: self.scheme().map(Cow::Borrowed),
+            reason: unproven.map(|it| Cow::Owned(it.reason().to_string())),
+            signatures: unproven.map(|it| signatures(&it.received().source)).unwrap_or_default(),
+            ownership: ownership.name().into(),
+            claims: facts.map_or(Cow::Borrowed(&[]), |it| Cow::Borrowed(it.claims.as_slice())),
+            size: received.body.len(),
+            sha256: Octets(stamp.sha256),
+            blob: blob_of(&received.body),
+            key: None,
+            of: 0,
+            headers: HeaderList(Cow::Borrowed(stamp.headers)),
+            original: None,
+        }
+    }
+}
+
+/// The head of a refused request.
+pub(crate) fn rejection<'a>(
+    refused: &'a Unproven,
+    status: u16,
+    stamp: &Stamp<'a>,
+) -> RejectionHead<'a> {
+    let received = refused.received();
+    let text = |text: &'a String| Cow::Borrowed(text.as_str());
+    RejectionHead {
+        record: REJECTION,
+        id: stamp.id.into(),
+        at: received.at.millis(),
+        source: text(&received.source.name),
+        provider: received.source.provider.name.into(),
+        correlation_id: text(&received.correlation_id),
+        peer: Peer(received.peer),
+        method: text(&received.method),
+        target: text(&received.target),
+        status,
+        verdict: refused.verdict().name().into(),
+        scheme: refused.scheme().map(Cow::Borrowed),
+        reason: refused.reason().to_string().into(),
+        signatures: signatures(&received.source),
+        size: received.body.len(),
+        sha256: Octets(stamp.sha256),
+        blob: blob_of(&received.body),
+        headers: HeaderList(Cow::Borrowed(stamp.headers)),
+        event: None,
+    }
+}
+
+/// The headers as they may be stored.
+pub(crate) fn masked(received: &Received, key: &MaskKey) -> Headers {
+    received.headers.masked(key, &received.source.token_headers)
+}
+
+/// The headers in which a source's digests stand.
+fn signatures(source: &Source) -> Vec<Cow<'_, str>> {
+    let mut names: Vec<Cow<'_, str>> = Vec::new();
+    for scheme in source.policy.schemes() {
+        let Proof::Mac(mac) = &scheme.proof else { continue };
+        let name = mac.header.as_str();
+        if !names.iter().any(|it| it == name) {
+            names.push(name.into());
+        }
+    }
+    names
+}
+
+fn blob_of(body: &Body) -> Option<Octets<16>> {
+    match body {
+        Body::Whole(_) => None,
+        Body::Blob(blob) => Some(Octets(blob.id)),
+    }
+}
