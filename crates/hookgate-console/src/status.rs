@@ -1,0 +1,58 @@
+//! What a supervisor and a collector of metrics ask.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use hookgate_store::Unavailable;
+use prometheus_client::encoding::text;
+use serde_json::json;
+
+use crate::Shared;
+use crate::problem::{Problem, RETRY_AFTER_SECONDS};
+
+/// The media type of what [`metrics`] prints.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `GET /healthz`: the process answers. Restart it if it does not.
+pub(crate) async fn healthz() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// `GET /readyz`: whether a webhook that came now could be stored.
+pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let time = (shared.console.clock)().to_string();
+    let cause = match shared.console.store.admit(0) {
+        Ok(()) => {
+            let body = json!({ "status": "ready", "store": "ok", "time": time });
+            return Json(body).into_response();
+        }
+        Err(cause) => cause,
+    };
+    let store = match cause {
+        Unavailable::DiskFull => "disk full",
+        Unavailable::Behind => "behind",
+        Unavailable::Failed => "failed",
+        Unavailable::Closing => "closing",
+    };
+    let body = json!({ "status": "not ready", "store": store, "time": time });
+    let later = [(RETRY_AFTER, RETRY_AFTER_SECONDS)];
+    (StatusCode::SERVICE_UNAVAILABLE, later, Json(body)).into_response()
+}
+
+/// `GET /metrics`
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+    // Asking the file system how full it is may block.
+    let print = move || {
+        let mut page = String::new();
+        text::encode(&mut page, &shared.console.registry).map(|()| page)
+    };
+    match tokio::task::spawn_blocking(print).await {
+        Ok(Ok(page)) => Ok(([(CONTENT_TYPE, OPEN_METRICS)], page).into_response()),
+        Ok(Err(error)) => Err(Problem::failed("printing the metrics", &error)),
+        Err(error) => Err(Problem::failed("printing the metrics", &error)),
+    }
+}

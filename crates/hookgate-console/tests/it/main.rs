@@ -1,0 +1,19 @@
+//! The console as an operator, a supervisor and a stranger see it: real requests to the
+//! router over a real store in a folder of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say so and stop"
+)]
+
+mod access;
+mod bench;
+mod events;
+mod paging;
+mod rejections;
+mod retry;
+mod secrecy;
+mod sources;
+mod status;
