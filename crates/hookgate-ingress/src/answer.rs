@@ -235,9 +235,9 @@ impl Body for Payload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Own(body) => Pin::new(body)
-                .poll_frame(context)
-                .map_err(|never: Infallible| match never {}),
+            Self::Own(body) => {
+                Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
+            }
             Self::Other(body) => Pin::new(body).poll_frame(context),
         }
     }

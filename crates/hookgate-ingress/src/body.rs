@@ -47,7 +47,7 @@ impl<'a> Reading<'a> {
         mut see: impl FnMut(&[u8]),
     ) -> Result<Content<'a>, Refusal> {
         let announced = body.size_hint().lower();
-        let mut share = self.memory.share();
+        let share = self.memory.share();
         let mut pace = Pace::new(self.limits);
         let Some(first) = pace.next(body).await? else {
             return Ok(Content::Whole(Bytes::new(), share));
@@ -57,13 +57,29 @@ impl<'a> Reading<'a> {
         if body.is_end_stream() {
             return Ok(Content::Whole(first, share));
         }
+        // Most bodies come in one piece. What the others need would make every
+        // connection larger, so it has a place of its own.
+        Box::pin(self.read_on(body, see, Begun { announced, first, share, pace })).await
+    }
 
-        let room = announced.clamp(first.len() as u64, FIRST_ROOM_BYTES.max(first.len() as u64));
+    /// Reads what comes behind the first piece.
+    async fn read_on(
+        &self,
+        body: &mut Incoming,
+        mut see: impl FnMut(&[u8]),
+        begun: Begun<'a>,
+    ) -> Result<Content<'a>, Refusal> {
+        let Begun { announced, first, mut share, mut pace } = begun;
+        let begun = first.len() as u64;
+        let room = announced.clamp(begun, FIRST_ROOM_BYTES.max(begun));
         let mut whole = BytesMut::with_capacity(usize::try_from(room).unwrap_or(first.len()));
-        share.take(first.len() as u64)?;
+        share.take(begun)?;
         whole.extend_from_slice(&first);
         drop(first);
-        while announced <= WHOLE_BODY_BYTES_MAX {
+        while announced.max(pace.received) <= WHOLE_BODY_BYTES_MAX {
+            if body.is_end_stream() {
+                return Ok(Content::Whole(whole.freeze(), share));
+            }
             let Some(chunk) = pace.next(body).await? else {
                 return Ok(Content::Whole(whole.freeze(), share));
             };
@@ -71,12 +87,6 @@ impl<'a> Reading<'a> {
             see(&chunk);
             share.take(chunk.len() as u64)?;
             whole.extend_from_slice(&chunk);
-            if body.is_end_stream() && pace.received <= WHOLE_BODY_BYTES_MAX {
-                return Ok(Content::Whole(whole.freeze(), share));
-            }
-            if pace.received > WHOLE_BODY_BYTES_MAX {
-                break;
-            }
         }
 
         let mut file = self.store.begin_blob().await?;
@@ -96,6 +106,14 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// A body whose first piece is here.
+struct Begun<'a> {
+    announced: u64,
+    first: Bytes,
+    share: Share<'a>,
+    pace: Pace<'a>,
+}
+
 /// The clock of one body. Only the time that we wait for the sender counts: a slow disk
 /// of ours is not its fault.
 struct Pace<'a> {
@@ -113,15 +131,14 @@ impl<'a> Pace<'a> {
     /// there already.
     async fn next(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let frame = match ready(body).await {
-                Some(frame) => frame,
-                None => {
-                    let since = Instant::now();
-                    let left = self.limits.body_wait_max(self.received).saturating_sub(self.waited);
-                    let frame = tokio::time::timeout(left, frame(body)).await;
-                    self.waited = self.waited.saturating_add(since.elapsed());
-                    frame.map_err(|_| Refusal::TooSlow)?
-                }
+            let frame = if let Some(frame) = ready(body).await {
+                frame
+            } else {
+                let since = Instant::now();
+                let left = self.limits.body_wait_max(self.received).saturating_sub(self.waited);
+                let frame = tokio::time::timeout(left, frame(body)).await;
+                self.waited = self.waited.saturating_add(since.elapsed());
+                frame.map_err(|_| Refusal::TooSlow)?
             };
             // A body that breaks off or is badly framed.
             let Some(frame) = frame.transpose().map_err(|_| Refusal::Framing)? else {

@@ -1,22 +1,26 @@
 //! The way of an event: the function to read first is [`ingest`].
 
+use std::io::BufReader;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::{Bytes, BytesMut};
 use hookgate_core::attribution::{Attributed, Cause, Quarantined, attribute, attribute_from};
 use hookgate_core::digest::hmac_sha256;
 use hookgate_core::event::Answer;
 use hookgate_core::headers::Headers;
 use hookgate_core::provider::Provider;
 use hookgate_core::providers::mightycall;
-use hookgate_core::received::{Body, Received, Unproven, Verified};
+use hookgate_core::received::{Blob, Body, Received, Unproven, Verified};
 use hookgate_core::source::Verification;
 use hookgate_core::verify::{Envelope, Examination};
-use hookgate_store::Store;
+use hookgate_store::{BlobWriter, Unavailable};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
+use tokio::task::JoinHandle;
 
 use crate::answer::{ECHO, Payload, Refusal, Reply, acknowledge, handshake};
 use crate::body::{Content, Reading};
@@ -30,6 +34,9 @@ use crate::peer::{Peer, Seat};
 
 /// What a handshake's word may measure.
 const ECHO_BYTES_MAX: usize = 128;
+
+/// What is read at once of a large body's file.
+const BLOB_READ_BYTES: usize = 256 * 1024;
 
 /// The key of the digest that is made of a request to nobody.
 const DECOY_KEY: &[u8] = b"a source that does not exist takes as long as one that does";
@@ -57,13 +64,13 @@ struct Case {
 pub(crate) async fn receive(visit: Visit<'_>, request: Request<Incoming>) -> Response<Payload> {
     let (mut head, mut body) = request.into_parts();
     let way = visit.gate.way(head.uri.path());
-    let answered = caught(async {
+    let answering = async {
         match way {
             Some(way) => ingest(&visit, way, &mut head, &mut body).await,
             None => Err(turn_away(&visit, &mut body).await),
         }
-    });
-    let outcome = answered.await.unwrap_or_else(|_| {
+    };
+    let outcome = caught(pin!(answering)).await.unwrap_or_else(|_| {
         visit.gate.metrics.panics.inc();
         tracing::error!(correlation_id = visit.id, "a request ended in a panic");
         Err(Refusal::Internal)
@@ -98,6 +105,7 @@ async fn ingest(
     let echo = echo(source.provider, &head.headers);
     check_transport(visit)?;
     if !door.admits(visit.peer.addr) {
+        log_uninvited(visit, door);
         read_and_forget(gate, body).await;
         return Err(Refusal::Unproven(door.refusal()));
     }
@@ -123,13 +131,13 @@ async fn ingest(
     let reading = Reading { store: &gate.store, memory: &gate.memory, limits, bytes_max };
     let content = reading.read(body, |chunk| examination.update(chunk)).await?;
 
-    let received = |body: Body| Received {
+    let mut received = Received {
         source: Arc::clone(source),
         method: head.method.as_str().to_owned(),
         target: target.to_owned(),
         tool: way.tool,
         headers,
-        body,
+        body: Body::Whole(Bytes::new()),
         peer: visit.peer.addr,
         at: (gate.clock)(),
         late: false,
@@ -139,23 +147,36 @@ async fn ingest(
     match content {
         Content::Whole(bytes, _share) => {
             door.metrics.body_bytes.inc_by(bytes.len() as u64);
-            case.settle(received(Body::Whole(bytes)), examination).await
+            received.body = Body::Whole(bytes);
+            case.settle(received, examination).await
         }
-        // The sync of a large file takes a while, and the sender may hang up meanwhile.
         Content::Blob(file) => {
-            let blank = Body::Whole(bytes::Bytes::new());
-            let received = received(blank);
-            let finishing = async move {
-                let blob = file.finish().await?;
-                case.door.metrics.body_bytes.inc_by(blob.bytes);
-                case.settle(Received { body: Body::Blob(blob), ..received }, examination).await
-            };
-            tokio::spawn(finishing).await.unwrap_or(Err(Refusal::Internal))
+            case.finish(file, received, examination).await.unwrap_or_else(|_| {
+                gate.metrics.panics.inc();
+                tracing::error!(correlation_id = visit.id, "a request ended in a panic");
+                Err(Refusal::Internal)
+            })
         }
     }
 }
 
 impl Case {
+    /// Finishes a large body and settles it, in a task of its own: the sync of a large
+    /// file takes a while, and the sender may hang up meanwhile.
+    fn finish(
+        self,
+        file: BlobWriter,
+        mut received: Received,
+        examination: Examination,
+    ) -> JoinHandle<Result<Reply, Refusal>> {
+        tokio::spawn(async move {
+            let blob = file.finish().await?;
+            self.door.metrics.body_bytes.inc_by(blob.bytes);
+            received.body = Body::Blob(blob);
+            self.settle(received, examination).await
+        })
+    }
+
     /// `Received → judge → attribute → store → answer`. Up to the store there is nothing
     /// to wait for, so an event whose body is complete is on its way to the disk before
     /// anything can stop it.
@@ -179,7 +200,11 @@ impl Case {
             // A check of the URL that carries the secret as well.
             return self.echo.as_ref().map(handshake).ok_or(Refusal::Internal);
         }
-        let attributed = match self.attribute(verified).await? {
+        let attributed = match verified.received().body {
+            Body::Whole(_) => attribute(verified),
+            Body::Blob(blob) => Box::pin(self.attribute_blob(verified, blob)).await?,
+        };
+        let attributed = match attributed {
             Ok(attributed) => attributed,
             Err(quarantined) => return Err(self.quarantine(&quarantined).await?),
         };
@@ -198,24 +223,28 @@ impl Case {
             correlation_id = received.correlation_id,
             "event stored"
         );
-        let outcome =
-            if receipt.is_duplicate() { Outcome::Duplicate } else { Outcome::Accepted };
+        let outcome = if receipt.is_duplicate() { Outcome::Duplicate } else { Outcome::Accepted };
         Ok(acknowledge(&receipt, &facts.answer, outcome).with_echo(self.echo.as_ref()))
     }
 
-    /// A large body is read off the disk, away from the threads that serve others.
-    async fn attribute(
+    /// Attributes a large body. It is read off the disk, away from the threads that serve
+    /// others.
+    async fn attribute_blob(
         &self,
         verified: Verified,
+        blob: Blob,
     ) -> Result<Result<Attributed, Box<Quarantined>>, Refusal> {
-        let Body::Blob(blob) = verified.received().body else { return Ok(attribute(verified)) };
         let store = self.gate.store.clone();
-        let read = move || read_blob(&store, &blob).map(|file| attribute_from(verified, file));
+        let read = move || {
+            let file = store.open_blob(&blob).inspect_err(|_| store.discard_blob(&blob))?;
+            let file = BufReader::with_capacity(BLOB_READ_BYTES, file);
+            Ok::<_, std::io::Error>(attribute_from(verified, file))
+        };
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok(attributed)) => Ok(attributed),
             Ok(Err(cause)) => {
                 tracing::error!(error = %cause, "a large body cannot be read back");
-                Err(Refusal::Unavailable(hookgate_store::Unavailable::Failed))
+                Err(Refusal::Unavailable(Unavailable::Failed))
             }
             Err(_) => Err(Refusal::Internal),
         }
@@ -245,6 +274,7 @@ impl Case {
     /// Refuses a request without proof, or keeps it apart where its source accepts that.
     async fn unproven(&self, unproven: Unproven) -> Result<Reply, Refusal> {
         if let Some(echo) = &self.echo {
+            self.discard(unproven.received());
             return Ok(handshake(echo));
         }
         let door = &self.door;
@@ -255,14 +285,27 @@ impl Case {
             return Err(Refusal::Unproven(refusal));
         }
         if unproven.received().body.len() > WHOLE_BODY_BYTES_MAX {
+            self.discard(unproven.received());
             return Err(Refusal::TooLarge);
         }
         self.log_accepted(&unproven);
         let quarantined = Quarantined::unproven(unproven);
-        let receipt = self.gate.store.quarantine(&quarantined).await?;
+        let receipt = self.gate.store.quarantine(&quarantined).await;
+        // The store has room, so this peer has had its share of it.
+        let receipt = receipt.map_err(|cause| match cause {
+            Unavailable::Behind => Refusal::Busy,
+            cause => Refusal::Unavailable(cause),
+        })?;
         self.acknowledged();
         let answer = answer_unread(door.source.provider);
         Ok(acknowledge(&receipt, &answer, Outcome::Unproven))
+    }
+
+    /// Forgets a large body that becomes part of nothing.
+    fn discard(&self, received: &Received) {
+        if let Body::Blob(blob) = &received.body {
+            self.gate.store.discard_blob(blob);
+        }
     }
 
     fn acknowledged(&self) {
@@ -330,13 +373,6 @@ impl Case {
     }
 }
 
-fn read_blob(
-    store: &Store,
-    blob: &hookgate_core::received::Blob,
-) -> std::io::Result<std::io::BufReader<std::fs::File>> {
-    Ok(std::io::BufReader::with_capacity(256 * 1024, store.open_blob(blob)?))
-}
-
 /// Turns a request away whose path leads to no source, as slowly as one whose proof is
 /// wrong.
 async fn turn_away(visit: &Visit<'_>, body: &mut Incoming) -> Refusal {
@@ -363,15 +399,27 @@ async fn read_and_forget(gate: &Gate, body: &mut Incoming) {
     }
 }
 
+fn log_uninvited(visit: &Visit<'_>, door: &Door) {
+    let Some(left_out) = door.refusals.pass((visit.gate.clock)()) else { return };
+    tracing::info!(
+        source.id = door.source.name,
+        peer = %visit.peer.addr,
+        correlation_id = visit.id,
+        left_out,
+        "request refused: its peer is not in the source's `allow_from`"
+    );
+}
+
 fn check_transport(visit: &Visit<'_>) -> Result<(), Refusal> {
     if visit.gate.require_https && !visit.peer.is_https { Err(Refusal::Plaintext) } else { Ok(()) }
 }
 
 /// A body is taken as it is: only `identity` is no encoding.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut words = headers.get_all(CONTENT_ENCODING).iter().flat_map(|line| {
-        line.as_bytes().split(|it| *it == b',').map(<[u8]>::trim_ascii)
-    });
+    let mut words = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|it| *it == b',').map(<[u8]>::trim_ascii));
     let is_identity = |word: &[u8]| word.is_empty() || word.eq_ignore_ascii_case(b"identity");
     if words.all(is_identity) { Ok(()) } else { Err(Refusal::ContentEncoding) }
 }
@@ -394,7 +442,7 @@ fn echo(provider: &Provider, headers: &HeaderMap) -> Option<HeaderValue> {
 /// The headers in order, their values side by side in one piece of memory.
 fn headers(map: &HeaderMap) -> Headers {
     let room = map.values().map(HeaderValue::len).sum();
-    let mut values = bytes::BytesMut::with_capacity(room);
+    let mut values = BytesMut::with_capacity(room);
     map.values().for_each(|value| values.extend_from_slice(value.as_bytes()));
     let mut values = values.freeze();
     let mut headers = Headers::with_capacity(map.len());
@@ -412,12 +460,14 @@ fn answer_unread(provider: &Provider) -> Answer {
     Answer::OK
 }
 
-/// A line for the log. What was not proven has been logged with its reason, and what is
-/// in quarantine too.
+/// A line for the log, unless the refusal was logged with its reason already.
 fn note(visit: &Visit<'_>, way: Option<&Way>, refusal: Refusal) {
     let source = way.map_or("", |way| way.door.source.name.as_str());
     match refusal {
-        Refusal::Unproven(_) | Refusal::Unreadable | Refusal::NoOrganization => {}
+        Refusal::Unproven(_)
+        | Refusal::Unreadable
+        | Refusal::NoOrganization
+        | Refusal::Internal => {}
         Refusal::UnknownSource | Refusal::Method => {
             tracing::debug!(
                 source.id = source,

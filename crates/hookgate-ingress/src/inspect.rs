@@ -186,7 +186,7 @@ fn presented(scheme: &Scheme, received: &Received) -> Option<String> {
     };
     match &scheme.proof {
         Proof::Mac(mac) => {
-            let value = mac.headers.iter().find_map(found)?;
+            let value = found(&mac.header)?;
             Some(mask::visible(&String::from_utf8_lossy(value)))
         }
         Proof::Token(token) => found(&token.header).map(|_| mask::MASK.to_owned()),
@@ -197,7 +197,7 @@ fn presented(scheme: &Scheme, received: &Received) -> Option<String> {
 /// The digest that a proof would have to hold.
 fn compute(mac: &Mac, received: &Received, url: &str, is_valid: bool) -> Option<String> {
     let Body::Whole(body) = &received.body else { return None };
-    let header = mac.headers.iter().find_map(|name| received.headers.text(name));
+    let header = received.headers.text(&mac.header);
     let time = match (&mac.clock, &mac.layout) {
         (Some(clock), _) if clock.header.is_some() => {
             clock.header.as_ref().and_then(|name| received.headers.text(name))
@@ -230,8 +230,7 @@ fn compute(mac: &Mac, received: &Received, url: &str, is_valid: bool) -> Option<
         }
         Some(mac.encoding.encode(&keyed.finish()))
     };
-    let digests: Vec<String> =
-        received.source.secrets.shared().iter().filter_map(digest).collect();
+    let digests: Vec<String> = received.source.secrets.shared().iter().filter_map(digest).collect();
     // Several secrets may be in force: show the one that proved it.
     let proved = digests.iter().find(|it| header.is_some_and(|header| header.contains(*it)));
     let digest = proved.or_else(|| digests.first())?;
@@ -242,8 +241,7 @@ fn compute(mac: &Mac, received: &Received, url: &str, is_valid: bool) -> Option<
 /// are used to see them.
 fn headers(received: &Received, secrets: &[&Secret]) -> Vec<(String, String)> {
     // The hash is thrown away: what counts is which values are replaced by one.
-    let masked =
-        received.headers.masked(&MaskKey::new([0; 32]), &received.source.token_headers);
+    let masked = received.headers.masked(&MaskKey::new([0; 32]), &received.source.token_headers);
     let show = |value: &Value| match value {
         Value::Plain(bytes) => line(bytes, secrets),
         Value::Hashed { prefix, .. } => {
@@ -347,6 +345,3 @@ fn python_bytes(bytes: &[u8]) -> String {
     out.push(quote);
     out
 }
-
-#[cfg(test)]
-mod tests;

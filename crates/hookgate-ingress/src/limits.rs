@@ -9,10 +9,10 @@ pub const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may stand idle between requests. Longer than the pools of
 /// common clients (Go keeps 90 s): whoever closes first must not be us, because a sender
 /// that does not retry loses the event that it just wrote into the closing connection.
-pub const IDLE_MAX: Duration = Duration::from_secs(120);
+pub const IDLE_MAX: Duration = Duration::from_mins(2);
 
 /// How long an answer may wait for its reader to take another byte.
-pub const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+pub const WRITE_STALL_MAX: Duration = Duration::from_mins(1);
 
 /// What a head may measure. The largest that a provider sends has about 2 KiB.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;

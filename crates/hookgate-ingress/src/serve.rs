@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -38,10 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers everything that is not the front door's.
 pub type Fallback = Arc<
-    dyn Fn(
-            Request<Incoming>,
-            Peer,
-        ) -> Pin<Box<dyn Future<Output = Response<BoxBody>> + Send>>
+    dyn Fn(Request<Incoming>, Peer) -> Pin<Box<dyn Future<Output = Response<BoxBody>> + Send>>
         + Send
         + Sync,
 >;
@@ -97,7 +94,11 @@ enum Stage {
 /// Held by all that runs: the server has ended when the last of them is dropped.
 type Alive = mpsc::Sender<Infallible>;
 
-async fn run(listeners: Vec<TcpListener>, house: House, shutdown: impl Future<Output = ()>) -> Drained {
+async fn run(
+    listeners: Vec<TcpListener>,
+    house: House,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
     let limit = house.gate.limits.shutdown;
     let house = Arc::new(house);
     let (stage, told) = watch::channel(Stage::Serving);
@@ -160,10 +161,7 @@ async fn accept(
 /// Whether accepting failed because of the other side.
 fn is_of_one_connection(cause: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        cause.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(cause.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// A connection that was let in.
@@ -224,12 +222,8 @@ impl House {
         let notes = Arc::new(Notes::default());
         let addr = guest.addr;
         let stream = TokioIo::new(Wire::new(stream, limits, Arc::clone(&notes)));
-        let talk = Arc::new(Talk {
-            house: Arc::clone(self),
-            guest,
-            notes,
-            requests: AtomicU64::new(0),
-        });
+        let talk =
+            Arc::new(Talk { house: Arc::clone(self), guest, notes, requests: AtomicU64::new(0) });
         let service = service_fn(move |request| {
             let talk = Arc::clone(&talk);
             async move { Ok::<_, Infallible>(talk.answer(request).await) }
@@ -293,44 +287,41 @@ impl Talk {
             );
             let reply = Refusal::Framing.reply().closing(true);
             gate.metrics.answered(reply.status());
-            return reply.into_response(http::HeaderMap::new(), &id);
+            return reply.into_response(HeaderMap::new(), &id);
         }
 
         let peer = gate.proxies.peer(self.guest.addr, tls.is_some(), request.headers());
         // What follows a chunked body is not watched (see `wire.rs`).
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let mut response = if *has_door && gate.owns(request.uri().path()) {
-            let seat = self.guest.is_proxy.then(|| gate.peers.seat(peer.addr, usize::MAX)).flatten();
+            let seat =
+                self.guest.is_proxy.then(|| gate.peers.seat(peer.addr, usize::MAX)).flatten();
             let visit = Visit { gate, seat: seat.as_ref().unwrap_or(&self.guest.seat), peer, id };
             receive(visit, request).await
         } else {
-            self.fall_back(fallback(request, peer), id).await
+            fall_back(gate, pin!(async { fallback(request, peer).await }), id).await
         };
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+}
 
-    async fn fall_back(
-        &self,
-        answer: Pin<Box<dyn Future<Output = Response<BoxBody>> + Send>>,
-        id: String,
-    ) -> Response<Payload> {
-        let gate = &self.house.gate;
-        match caught(answer).await {
-            Ok(response) => {
-                let mut response = response.map(Payload::Other);
-                if let Ok(id) = HeaderValue::try_from(id) {
-                    response.headers_mut().entry(CORRELATION_ID).or_insert(id);
-                }
-                response
-            }
-            Err(_) => {
-                gate.metrics.panics.inc();
-                tracing::error!(correlation_id = id, "a request ended in a panic");
-                Refusal::Internal.reply().closing(true).into_response(http::HeaderMap::new(), &id)
-            }
-        }
+/// Answers by what stands behind the front door.
+async fn fall_back(
+    gate: &Gate,
+    answer: Pin<&mut impl Future<Output = Response<BoxBody>>>,
+    id: String,
+) -> Response<Payload> {
+    let Ok(response) = caught(answer).await else {
+        gate.metrics.panics.inc();
+        tracing::error!(correlation_id = id, "a request ended in a panic");
+        return Refusal::Internal.reply().closing(true).into_response(HeaderMap::new(), &id);
+    };
+    let mut response = response.map(Payload::Other);
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().entry(CORRELATION_ID).or_insert(id);
     }
+    response
 }

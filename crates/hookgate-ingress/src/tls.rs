@@ -128,11 +128,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn load(
-    certificate: &Path,
-    key: &Path,
-    crypto: &CryptoProvider,
-) -> Result<CertifiedKey, TlsError> {
+fn load(certificate: &Path, key: &Path, crypto: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |cause| TlsError::File { path, cause }
@@ -172,6 +168,6 @@ impl Hangup {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

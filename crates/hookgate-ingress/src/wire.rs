@@ -138,13 +138,8 @@ impl Framing {
 
     fn read_line(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let text = match line.strip_suffix(b"\r") {
-            Some(text) => text,
-            None => {
-                self.is_ambiguous = true;
-                line
-            }
-        };
+        self.is_ambiguous |= !line.ends_with(b"\r");
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
         if text.is_empty() {
             // Blank lines in front of a request mean nothing (RFC 9112 §2.2).
             if self.has_begun {
@@ -218,7 +213,11 @@ pub(crate) struct Wire<S> {
 enum Farewell {
     None,
     /// Our side is closed, and we read on what the other side still sends.
-    Draining { until: Instant, pause: Pin<Box<Sleep>>, bytes: u64 },
+    Draining {
+        until: Instant,
+        pause: Pin<Box<Sleep>>,
+        bytes: u64,
+    },
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
