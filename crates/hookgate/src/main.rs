@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! The command line of Hookgate. [`run`] is the table of contents.
+
+mod banner;
+mod cli;
+mod client;
+mod command;
+mod config;
+mod dotenv;
+mod environment;
+mod exit;
+mod fresh;
+mod input;
+mod logging;
+mod output;
+mod placeholder;
+mod random;
+mod stored;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::environment::Environment;
+use crate::exit::{FAILED, Outcome, USAGE, Usage};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Before any connection: nothing else in this process chooses a provider. Only a
+    // second call fails, and there is none.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(cli) {
+        Ok(outcome) => outcome.code(),
+        // The reader of our output has seen enough: `hookgate events list | head`.
+        Err(error) if is_broken_pipe(&error) => Outcome::Done.code(),
+        Err(error) => {
+            output::remark(format_args!("error: {error:#}"));
+            let is_usage = error.downcast_ref::<Usage>().is_some();
+            ExitCode::from(if is_usage { USAGE } else { FAILED })
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    let environment = Environment::read()?;
+    match cli.command {
+        Command::Serve(flags) => command::serve::run(&flags, environment),
+        Command::Init => command::init::run(&environment),
+        Command::Send(flags) => command::send::run(&flags, &environment),
+        Command::Sign(flags) => command::sign::run(&flags, &environment),
+        Command::Verify(flags) => command::verify::run(&flags, &environment),
+        Command::Secret(cli::Secret::New { provider }) => command::secret::new(provider.as_deref()),
+        Command::Events(command) => command::events::run(command, &environment),
+        Command::Rejections(command) => command::rejections::run(command, &environment),
+        Command::Store(command) => command::store::run(&command, &environment),
+        Command::Doctor(flags) => command::doctor::run(&flags, &environment),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let of_output = error.downcast_ref::<std::io::Error>();
+    of_output.is_some_and(|it| it.kind() == ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,339 @@
+//! The command line: every command and flag, declared once.
+
+#![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::LogFormat;
+use crate::exit;
+
+/// Receives the webhooks of voice agents and chat widgets: proves who sent them, stores
+/// them before it answers, and loses none.
+#[derive(Debug, Parser)]
+#[command(name = "hookgate", version, after_help = exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway.
+    Serve(Serve),
+    /// Write .env with random secrets. Keeps what is there.
+    Init,
+    /// Sign a sample event as the provider does, and post it.
+    Send(Send),
+    /// Print the headers that prove a body.
+    Sign(Sign),
+    /// Judge a captured request offline, and say what is wrong with it.
+    Verify(Verify),
+    /// List, show, follow and export stored events.
+    #[command(subcommand)]
+    Events(Events),
+    /// List and show refused requests, and judge them again.
+    #[command(subcommand)]
+    Rejections(Rejections),
+    /// Check, rebuild and back up the store.
+    #[command(subcommand)]
+    Store(Store),
+    /// Make secrets.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Check the set-up, and say what to paste into each dashboard.
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Address and port [HOOKGATE_LISTEN; with PORT 0.0.0.0:$PORT; default 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Folder of the store [HOOKGATE_STORE; default hookgate.data].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<String>,
+    /// Configuration file [default hookgate.toml, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// For your own machine: loopback alone, and missing secrets are made as by init.
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// Print each request line by line, credentials masked.
+    #[arg(long)]
+    pub(crate) inspect: bool,
+    /// How log lines are written: human or json [default human].
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// elevenlabs, retell, vapi, mightycall or tawk.
+    pub(crate) provider: String,
+    /// Which sample: an event's type, or tool:NAME.
+    #[arg(long, value_name = "TYPE|tool:NAME")]
+    pub(crate) event: Option<String>,
+    /// Where to: a base URL, or the full one [HOOKGATE_URL; default this machine].
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Sign with this secret [default: the variable that serve reads].
+    #[arg(long, value_name = "SECRET", conflicts_with = "secret_file")]
+    pub(crate) secret: Option<String>,
+    /// Sign with the secret in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Send exactly these bytes instead of a sample. `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "event")]
+    pub(crate) body: Option<PathBuf>,
+    /// Sign under this scheme.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+    /// Change a byte after signing, to see the request refused (exit code 1).
+    #[arg(long)]
+    pub(crate) tamper: bool,
+    /// Send so many events and print a summary.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Send so many at once.
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) concurrency: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// elevenlabs, retell, vapi, mightycall or tawk.
+    pub(crate) provider: String,
+    /// The exact bytes to sign. `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: PathBuf,
+    /// Sign with this secret [default: the variable that serve reads].
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Option<String>,
+    /// Sign at this moment, in milliseconds since 1970 [default now].
+    #[arg(long, value_name = "MS")]
+    pub(crate) at: Option<i64>,
+    /// Sign under this scheme.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 accepted, 1 rejected, 2 a flag is wrong")]
+pub(crate) struct Verify {
+    /// elevenlabs, retell, vapi, mightycall or tawk.
+    pub(crate) provider: String,
+    /// Judge under this scheme [default: all that serve accepts].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<String>,
+    /// The scheme's settings.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) scheme_config: Option<String>,
+    /// A secret in force; repeat it for several [default: the variable that serve reads].
+    #[arg(long, value_name = "SECRET", allow_hyphen_values = true)]
+    pub(crate) secret: Vec<OsString>,
+    /// A secret that was in force once: says whether it would have matched.
+    #[arg(long, value_name = "SECRET", allow_hyphen_values = true)]
+    pub(crate) old_secret: Vec<OsString>,
+    /// A header, 'Name: value'; repeat it for several.
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) header: Vec<OsString>,
+    /// The exact bytes of the body. `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: PathBuf,
+    /// Judge at this moment, in milliseconds since 1970 [default now].
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    pub(crate) at: Option<i64>,
+    /// The request's method [default POST].
+    #[arg(long)]
+    pub(crate) method: Option<String>,
+    /// The request's public URL.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Print the verdict as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where stored requests are read.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct From {
+    /// Read this store folder instead of asking the gateway at HOOKGATE_URL.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// List events, newest first.
+    List {
+        #[command(flatten)]
+        filter: EventFilter,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Show one event with its headers and body.
+    Show {
+        /// The event's id.
+        id: String,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Print new events as they come.
+    Tail {
+        #[command(flatten)]
+        filter: EventFilter,
+        /// Begin with the oldest event that is stored.
+        #[arg(long)]
+        from_start: bool,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Print events as NDJSON with exact bodies, enough to verify them again.
+    Export {
+        #[command(flatten)]
+        filter: EventFilter,
+        /// At most so many [default all].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        limit: Option<u64>,
+        #[command(flatten)]
+        from: From,
+    },
+}
+
+/// Which events. Everything given must hold.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct EventFilter {
+    /// Of this provider.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// Of this source.
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Of this type, the provider's word (call_ended).
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) event_type: Option<String>,
+    /// Of this kind, the canonical word (call.ended).
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Of this call, chat, thread or ticket.
+    #[arg(long, value_name = "ID")]
+    pub(crate) conversation: Option<String>,
+    /// In this status: accepted or quarantined.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Received then or later: 2026-11-22T10:00:00Z, 2026-11-22, or as long ago as 15m, 2h, 7d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Received before then.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// With this text in the type or in an id.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) q: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rejections {
+    /// List refused requests, newest first.
+    List {
+        /// Of this source.
+        #[arg(long)]
+        source: Option<String>,
+        /// Refused then or later: 2026-11-22T10:00:00Z, 2026-11-22, or as long ago as 2h.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Show one refused request, why it was refused, and which mistake would explain it.
+    Show {
+        /// The refused request's id.
+        id: String,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Judge refused requests again, at the time they were received.
+    Retry {
+        /// These.
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// Those of this source.
+        #[arg(long, conflicts_with = "ids")]
+        source: Option<String>,
+        /// Those refused then or later.
+        #[arg(long, value_name = "TIME", conflicts_with = "ids")]
+        since: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Read every record and check it.
+    Check {
+        #[command(flatten)]
+        folder: Folder,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the index anew from the journal. The gateway must not run.
+    Rebuild {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Copy the store, also while the gateway runs.
+    Backup {
+        /// The folder to make.
+        target: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+/// The store's folder.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Folder {
+    /// Folder of the store [HOOKGATE_STORE; default hookgate.data].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Print a fresh secret.
+    New {
+        /// In the form of this provider's.
+        provider: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Configuration file [default hookgate.toml, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the store [HOOKGATE_STORE; default hookgate.data].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,220 @@
+//! `hookgate events`: what is stored.
+
+use std::time::Duration;
+
+use hookgate_core::mask::visible;
+use hookgate_store::Order;
+use serde_json::{Value, json};
+
+use crate::cli::{EventFilter, Events, From};
+use crate::client;
+use crate::environment::Environment;
+use crate::exit::Outcome;
+use crate::output::{self, line, table};
+use crate::stored::{self, List, Stored, Walk, text, time};
+
+/// How often `tail` looks for new events. A person does not see the difference to less.
+const TAIL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many records are read at once.
+const PAGE: usize = 500;
+
+/// How wide ids and types may be in a table, in characters: those of the providers fit.
+const CELL_CHARS_MAX: usize = 40;
+
+/// Runs the command.
+pub(crate) fn run(command: Events, environment: &Environment) -> anyhow::Result<Outcome> {
+    client::block_on(async {
+        match command {
+            Events::List { filter, limit, from } => list(&filter, limit, &from, environment).await,
+            Events::Show { id, from } => show(&id, &from, environment).await,
+            Events::Tail { filter, from_start, from } => {
+                let start = if from_start { Start::Oldest } else { Start::Now };
+                tail(&filter, start, &from, environment).await
+            }
+            Events::Export { filter, limit, from } => {
+                export(&filter, limit.unwrap_or(u64::MAX), &from, environment).await
+            }
+        }
+    })
+}
+
+/// Where `tail` begins.
+#[derive(Clone, Copy)]
+enum Start {
+    Oldest,
+    Now,
+}
+
+async fn list(
+    filter: &EventFilter,
+    limit: u32,
+    from: &From,
+    environment: &Environment,
+) -> anyhow::Result<Outcome> {
+    let filter = stored::event_filter(filter)?;
+    let stored = Stored::open(from, environment).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let events = Walk::new(List::Events(filter), Order::NewestFirst).take(&stored, limit).await?;
+    if from.json {
+        line(json!({ "data": events }))?;
+        return Ok(Outcome::Done);
+    }
+    if events.is_empty() {
+        output::remark("No events. `hookgate send elevenlabs` posts one.");
+        return Ok(Outcome::Done);
+    }
+    let rows: Vec<Vec<String>> = events.iter().map(row).collect();
+    table(&HEAD, &rows)?;
+    Ok(Outcome::Done)
+}
+
+const HEAD: [&str; 7] = ["RECEIVED", "SOURCE", "TYPE", "CONVERSATION", "VERDICT", "STATUS", "ID"];
+
+fn row(event: &Value) -> Vec<String> {
+    let mut status = text(event, "/status", CELL_CHARS_MAX);
+    if event.get("late") == Some(&Value::Bool(true)) {
+        status.push_str(" (late)");
+    }
+    match event.get("duplicates").and_then(Value::as_u64) {
+        None | Some(0) => {}
+        Some(duplicates) => status.extend([" +".to_owned(), duplicates.to_string()]),
+    }
+    vec![
+        time(event),
+        text(event, "/source", CELL_CHARS_MAX),
+        text(event, "/type", CELL_CHARS_MAX),
+        text(event, "/conversation_id", CELL_CHARS_MAX),
+        text(event, "/verification/verdict", CELL_CHARS_MAX),
+        status,
+        text(event, "/id", CELL_CHARS_MAX),
+    ]
+}
+
+async fn show(id: &str, from: &From, environment: &Environment) -> anyhow::Result<Outcome> {
+    let stored = Stored::open(from, environment).await?;
+    let Some(event) = stored.event(id).await? else {
+        anyhow::bail!(
+            "there is no event {}: `hookgate events list` shows those there are",
+            visible(id)
+        );
+    };
+    if from.json {
+        line(event)?;
+        return Ok(Outcome::Done);
+    }
+    print_record(&event, &[])?;
+    Ok(Outcome::Done)
+}
+
+/// Prints a record: its plain fields aligned, then headers and payload.
+pub(super) fn print_record(record: &Value, apart: &[&str]) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    flatten("", record, apart, &mut rows);
+    table(&[], &rows)?;
+    if let Some(headers) = record.get("headers").and_then(Value::as_array) {
+        line("\nHeaders:")?;
+        for header in headers {
+            let name = text(header, "/0", usize::MAX);
+            line(format_args!("  {name}: {}", text(header, "/1", usize::MAX)))?;
+        }
+    }
+    match record.get("payload") {
+        None => {}
+        Some(Value::Null) => {
+            line("\nBody: kept exactly, not shown (unproven, unreadable, erased or over 1 MiB)")?;
+        }
+        Some(payload) => {
+            line("\nBody (credentials masked):")?;
+            // JSON escapes line breaks inside of texts, so a line is a line of ours.
+            let pretty = serde_json::to_string_pretty(payload)?;
+            for text in pretty.lines() {
+                line(format_args!("  {}", visible(text)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a record as rows; those of an object in it behind its name.
+fn flatten(prefix: &str, value: &Value, apart: &[&str], rows: &mut Vec<Vec<String>>) {
+    let Value::Object(fields) = value else { return };
+    for (name, value) in fields {
+        if prefix.is_empty()
+            && (matches!(name.as_str(), "headers" | "payload") || apart.contains(&name.as_str()))
+        {
+            continue;
+        }
+        let name = visible(&format!("{prefix}{name}"));
+        match value {
+            Value::Object(_) => flatten(&format!("{name}."), value, &[], rows),
+            Value::Null => rows.push(vec![name, "-".to_owned()]),
+            Value::String(text) => rows.push(vec![name, visible(text)]),
+            other => rows.push(vec![name, visible(&other.to_string())]),
+        }
+    }
+}
+
+async fn tail(
+    filter: &EventFilter,
+    start: Start,
+    from: &From,
+    environment: &Environment,
+) -> anyhow::Result<Outcome> {
+    let filter = stored::event_filter(filter)?;
+    let stored = Stored::open(from, environment).await?;
+    let (mut walk, mut events) = match start {
+        Start::Oldest => (Walk::new(List::Events(filter), Order::OldestFirst), Vec::new()),
+        Start::Now => stored.news(filter).await?,
+    };
+    if !from.json {
+        output::remark("Waiting for events. Ctrl-C ends it.");
+    }
+    loop {
+        for event in &events {
+            if from.json {
+                line(event)?;
+            } else {
+                line(row(event).join("  "))?;
+            }
+        }
+        events = walk.next(&stored, PAGE).await?;
+        if events.is_empty() {
+            tokio::time::sleep(TAIL_INTERVAL).await;
+        }
+    }
+}
+
+/// Prints each event with its exact body, oldest first.
+async fn export(
+    filter: &EventFilter,
+    limit: u64,
+    from: &From,
+    environment: &Environment,
+) -> anyhow::Result<Outcome> {
+    let filter = stored::event_filter(filter)?;
+    let stored = Stored::open(from, environment).await?;
+    let mut walk = Walk::new(List::Events(filter), Order::OldestFirst);
+    let mut exported = 0_u64;
+    loop {
+        let page = walk.next(&stored, PAGE).await?;
+        if page.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        for event in page {
+            if exported == limit {
+                return Ok(Outcome::Done);
+            }
+            let id = event.get("id").and_then(Value::as_str).unwrap_or_default();
+            let Some(mut event) = stored.event(id).await? else { continue };
+            let body = stored.body(id).await?;
+            if let Value::Object(fields) = &mut event {
+                // The exact bytes say it all, and the parsed form has credentials masked.
+                fields.remove("payload");
+                fields.insert("body_base64".to_owned(), body.map(|it| stored::base64(&it)).into());
+            }
+            line(event)?;
+            exported = exported.saturating_add(1);
+        }
+    }
+}

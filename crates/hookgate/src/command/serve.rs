@@ -1,0 +1,370 @@
+//! `hookgate serve`: the gateway. [`run`] is its life from top to bottom.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, IsTerminal as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hookgate_console::{Caller, Console};
+use hookgate_core::secret::Secret;
+use hookgate_core::source::Sources;
+use hookgate_ingress::{
+    BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Inspector, Metrics, Peer, Tls,
+    render, serve, serve_fallback,
+};
+use hookgate_store::{Store, Wake};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tower_service::Service as _;
+
+use super::init;
+use crate::banner::{self, Entry, Facts};
+use crate::cli;
+use crate::client::{self, TOKEN_FILE};
+use crate::config::{self, Config, Flags, LogFormat, Mode, RawConfig, SourceConfig};
+use crate::environment::{self, Environment};
+use crate::exit::{FAILED, Outcome, Usage};
+use crate::{dotenv, input, logging, output, random};
+
+/// How long tasks that are left after the store is closed may take to end: none should be.
+const RUNTIME_END: Duration = Duration::from_secs(1);
+
+/// The paths of the console that stay public when it has a listener of its own.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Runs the gateway until it is told to stop.
+pub(crate) fn run(flags: &cli::Serve, environment: Environment) -> anyhow::Result<Outcome> {
+    let mode = if flags.dev { Mode::Development } else { Mode::Production };
+    let inspect = flags.inspect;
+    let flags = Flags {
+        listen: flags.listen.clone(),
+        store: flags.store.clone(),
+        config: flags.config.clone(),
+        mode,
+        log_format: flags.log_format,
+    };
+    let environment = match mode {
+        Mode::Production => environment,
+        Mode::Development => with_secrets(&flags, environment)?,
+    };
+    let config = Config::resolve(&flags, &environment)?;
+    refuse_published_secrets(&config)?;
+    let tls =
+        config.tls.as_ref().map(|it| Tls::from_files(&it.certificate, &it.key)).transpose()?;
+    let looked_for = client::base_url(&environment)?;
+    logging::start(&config, &environment)?;
+
+    let runtime = runtime(config.workers)?;
+    let store = open_store(&config, runtime.handle().clone())?;
+    let served = runtime
+        .block_on(House { config, mode, inspect, tls, looked_for, store: store.clone() }.serve());
+    store.close();
+    runtime.shutdown_timeout(RUNTIME_END);
+
+    let drained = served?;
+    tracing::info!(complete = drained.complete, "stopped");
+    Ok(Outcome::Done)
+}
+
+/// What the gateway is made of.
+struct House {
+    config: Config,
+    mode: Mode,
+    inspect: bool,
+    tls: Option<Tls>,
+    looked_for: String,
+    store: Store,
+}
+
+impl House {
+    async fn serve(mut self) -> anyhow::Result<Drained> {
+        let token = Token::find(&self.config)?;
+        let listener = bind(self.config.listen, "--listen").await?;
+        let listen = listener.local_addr().context("cannot tell where we listen")?;
+        let admin = match self.config.admin_listen {
+            Some(address) => Some(bind(address, "[server] admin_listen").await?),
+            None => None,
+        };
+        let signals = Signals::new()?;
+
+        let configured = std::mem::take(&mut self.config.sources);
+        let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
+        let facts = Facts {
+            config: &self.config,
+            listen,
+            admin: admin.as_ref().and_then(|it| it.local_addr().ok()),
+            token: &token.place,
+            mode: self.mode,
+            looked_for: &self.looked_for,
+        };
+        banner::print(&facts, &entries)?;
+        token.show()?;
+
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        hookgate_console::register_store(&mut registry, self.store.clone());
+        let allow_from = allow_from(&configured);
+        let sources = Arc::new(sources(configured)?);
+        let console = hookgate_console::router(Console {
+            store: self.store.clone(),
+            sources: Arc::clone(&sources),
+            admin_token: token.secret,
+            registry: Arc::new(registry),
+            clock: input::now,
+            public_url: self.config.public_url.clone(),
+        });
+        let gate = Arc::new(Gate::new(GateSettings {
+            sources,
+            store: self.store,
+            public_url: self.config.public_url,
+            clock: input::now,
+            trusted_proxies: self.config.trusted_proxies,
+            require_https: self.config.require_https,
+            allow_from,
+            limits: self.config.limits,
+            metrics,
+            inspect: self.inspect.then(|| inspector(self.config.log_format)),
+        }));
+
+        let stop = signals.watch();
+        tracing::info!(address = %listen, "ready");
+        let Some(admin) = admin else {
+            let shutdown = stopped(stop);
+            return Ok(serve(vec![listener], gate, fallback(console), self.tls, shutdown).await);
+        };
+        let public = probes_only(fallback(console.clone()));
+        let (one, other) = tokio::join!(
+            serve(
+                vec![listener],
+                Arc::clone(&gate),
+                public,
+                self.tls.clone(),
+                stopped(stop.clone())
+            ),
+            serve_fallback(vec![admin], gate, fallback(console), self.tls, stopped(stop)),
+        );
+        Ok(Drained { complete: one.complete && other.complete })
+    }
+}
+
+/// Writes the secrets that are missing, once it is sure that nobody outside can use them.
+fn with_secrets(flags: &Flags, environment: Environment) -> anyhow::Result<Environment> {
+    let (raw, _) = RawConfig::read(flags.config.as_deref())?;
+    config::check_mode(config::listen(flags, &environment, &raw.server)?, flags.mode)?;
+    if init::write_missing(&environment)?.added == 0 {
+        return Ok(environment);
+    }
+    output::remark(format_args!("Wrote the missing secrets to {}.", dotenv::FILE));
+    Environment::read()
+}
+
+fn refuse_published_secrets(config: &Config) -> anyhow::Result<()> {
+    let Some(source) = config.placeholders().next().filter(|_| !config.listen.ip().is_loopback())
+    else {
+        return Ok(());
+    };
+    anyhow::bail!(
+        "{} holds a secret that was published in a guide, so everybody can sign with it: not while \
+         listening on {}. `hookgate secret new {}` makes another",
+        source.wanted,
+        config.listen,
+        source.source.provider.name
+    )
+}
+
+fn runtime(workers: Option<usize>) -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().thread_name("hookgate").build().context("cannot start the runtime")
+}
+
+/// Opens the store. Whoever waits for a batch is woken by one task inside the runtime: a
+/// waker that is called from outside costs a system call each.
+fn open_store(config: &Config, handle: Handle) -> anyhow::Result<Store> {
+    let wake: Wake = Arc::new(move |wakers: Vec<Waker>| {
+        handle.spawn(async move { wakers.into_iter().for_each(Waker::wake) });
+    });
+    let path = &config.store.path;
+    Store::open(path, config.store.options.clone(), wake)
+        .with_context(|| format!("cannot open the store in {}", path.display()))
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => {
+                ": something listens there already, stop it or choose another port"
+            }
+            ErrorKind::PermissionDenied => {
+                ": ports below 1024 need a permission, choose another port"
+            }
+            ErrorKind::AddrNotAvailable => ": this machine does not have that address",
+            _ => "",
+        };
+        anyhow::Error::new(error).context(format!("cannot listen on {address} ({setting}){advice}"))
+    })
+}
+
+fn sources(configured: Vec<SourceConfig>) -> anyhow::Result<Sources> {
+    let mut sources = Sources::default();
+    for it in configured {
+        let name = it.source.name.clone();
+        let added = sources.add(it.source, &it.paths);
+        added.map_err(|error| Usage::new(format!("[source.{name}] {error}: give it another")))?;
+    }
+    Ok(sources)
+}
+
+fn allow_from(configured: &[SourceConfig]) -> HashMap<String, Vec<ipnet::IpNet>> {
+    let restricted = configured.iter().filter(|it| !it.allow_from.is_empty());
+    restricted.map(|it| (it.source.name.clone(), it.allow_from.clone())).collect()
+}
+
+/// The operator's token, and where it came from.
+struct Token {
+    secret: Secret,
+    place: String,
+    /// The token itself, if it is new.
+    fresh: Option<String>,
+}
+
+impl Token {
+    /// The token of `HOOKGATE_ADMIN_TOKEN`, else of the store's folder; made on the first
+    /// start.
+    fn find(config: &Config) -> anyhow::Result<Self> {
+        if let Some(token) = &config.admin_token {
+            let place = "HOOKGATE_ADMIN_TOKEN".to_owned();
+            return Ok(Self { secret: Secret::new(token.as_str()), place, fresh: None });
+        }
+        let path = config.store.path.join(TOKEN_FILE);
+        let place = path.display().to_string();
+        if path.exists() {
+            let token = environment::read_value(&path)
+                .with_context(|| format!("{place} gives no token: delete it to get a new one"))?;
+            return Ok(Self { secret: Secret::new(token), place, fresh: None });
+        }
+        let token = make_token(&path)?;
+        Ok(Self { secret: Secret::new(token.as_str()), place, fresh: Some(token) })
+    }
+
+    /// Shows a new token to a person, and to nobody who keeps logs.
+    fn show(&self) -> anyhow::Result<()> {
+        if let Some(token) = self.fresh.as_ref().filter(|_| std::io::stdout().is_terminal()) {
+            output::line(format_args!("The operator's token, shown once: {token}\n"))?;
+        }
+        Ok(())
+    }
+}
+
+fn make_token(path: &Path) -> anyhow::Result<String> {
+    let token = random::secret(None)?;
+    dotenv::replace(path, format!("{token}\n").as_bytes())
+        .with_context(|| format!("cannot write the operator's token to {}", path.display()))?;
+    Ok(token)
+}
+
+/// The console behind the front door.
+fn fallback(router: axum::Router) -> Fallback {
+    Arc::new(move |mut request: Request<Incoming>, peer: Peer| {
+        let mut router = router.clone();
+        request.extensions_mut().insert(Caller { addr: peer.addr });
+        Box::pin(async move {
+            // A router never fails: what goes wrong in it is an answer.
+            let response = router.call(request).await.unwrap_or_else(|never| match never {});
+            response.map(|body| BoxBody::new(body.map_err(Into::into)))
+        })
+    })
+}
+
+/// Only what a load balancer asks: the rest is on a listener of its own.
+fn probes_only(console: Fallback) -> Fallback {
+    Arc::new(move |request: Request<Incoming>, peer: Peer| -> Answering {
+        if PROBES.contains(&request.uri().path()) {
+            return console(request, peer);
+        }
+        Box::pin(std::future::ready(not_found()))
+    })
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response<BoxBody>> + Send>>;
+
+fn not_found() -> Response<BoxBody> {
+    let body = Full::from(r#"{"error":"Not found"}"#).map_err(|never| match never {});
+    let mut response = Response::new(BoxBody::new(body));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Prints each request for the operator's eyes.
+fn inspector(format: LogFormat) -> Inspector {
+    Arc::new(move |inspection: &Inspection| {
+        let text = render(inspection);
+        match format {
+            // Nobody looks if standard output is gone.
+            LogFormat::Human => drop(output::raw(text.as_bytes())),
+            LogFormat::Json => {
+                tracing::info!(source.id = inspection.source, inspection = text, "inspected");
+            }
+        }
+    })
+}
+
+/// The signals that end the gateway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// Becomes true with the first signal. The second ends the process at once.
+    fn watch(mut self) -> watch::Receiver<bool> {
+        let (told, stop) = watch::channel(false);
+        tokio::spawn(async move {
+            let signal = self.next().await;
+            tracing::info!(
+                signal,
+                "stopping: finishing what was accepted; once more stops at once"
+            );
+            told.send_replace(true);
+            let signal = self.next().await;
+            tracing::warn!(signal, "stopped at once");
+            std::process::exit(i32::from(FAILED));
+        });
+        stop
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // The sender lives as long as the process; without it there is nothing to wait for.
+    let _ = stop.wait_for(|it| *it).await;
+}

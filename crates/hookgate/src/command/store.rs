@@ -1,0 +1,157 @@
+//! `hookgate store`: looks after what is kept.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use hookgate_store::{Progress, Report};
+use serde_json::json;
+
+use crate::cli::{Folder, Store};
+use crate::environment::Environment;
+use crate::exit::Outcome;
+use crate::output::{line, remark};
+use crate::stored;
+
+/// How often the progress of long work is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs the command.
+pub(crate) fn run(command: &Store, environment: &Environment) -> anyhow::Result<Outcome> {
+    let folder = |it: &Folder| stored::folder(environment, it.store.as_deref());
+    match command {
+        Store::Check { folder: it, json } => check(&folder(it)?, *json),
+        Store::Rebuild { folder: it } => rebuild(&folder(it)?),
+        Store::Backup { target, folder: it } => backup(&folder(it)?, target),
+    }
+}
+
+fn check(folder: &Path, as_json: bool) -> anyhow::Result<Outcome> {
+    let mut meter = Meter::new();
+    let report = hookgate_store::check(folder, |it| meter.show(it));
+    meter.end();
+    let report = report.with_context(|| format!("cannot check {}", folder.display()))?;
+    let outcome = if report.is_clean() { Outcome::Done } else { Outcome::Refused };
+    if as_json {
+        line(json!({
+            "clean": report.is_clean(),
+            "records": report.records,
+            "bytes": report.bytes,
+            "events": report.events,
+            "blobs": report.blobs,
+            "corrupt": report.corrupt,
+            "misindexed": report.misindexed,
+            "bad_blobs": report.bad_blobs,
+            "unfinished_bytes": report.unfinished,
+            "has_index": !report.has_no_index,
+            "details": report.details,
+        }))?;
+        return Ok(outcome);
+    }
+    print(&report)?;
+    Ok(outcome)
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
+    line(format_args!(
+        "{} records, {} events, {} large bodies, {} bytes read.",
+        report.records, report.events, report.blobs, report.bytes
+    ))?;
+    for detail in &report.details {
+        line(format_args!("  {}", hookgate_core::mask::visible(detail)))?;
+    }
+    if report.unfinished > 0 {
+        line(format_args!(
+            "{} bytes behind the end were being written, or never finished: no fault.",
+            report.unfinished
+        ))?;
+    }
+    if report.has_no_index {
+        line("There is no index: the next start makes it.")?;
+    }
+    if report.misindexed > 0 {
+        line(format_args!(
+            "{} events are not in the index as they are in the journal: stop the gateway and run \
+             `hookgate store rebuild`.",
+            report.misindexed
+        ))?;
+    }
+    if report.corrupt > 0 || report.bad_blobs > 0 {
+        line(format_args!(
+            "{} places and {} large bodies are damaged: look after the disk, and restore what is \
+             missing from a backup.",
+            report.corrupt, report.bad_blobs
+        ))?;
+    }
+    if report.is_clean() {
+        line("All is as it was written.")?;
+    }
+    Ok(())
+}
+
+fn rebuild(folder: &Path) -> anyhow::Result<Outcome> {
+    let mut meter = Meter::new();
+    let rebuilt = hookgate_store::rebuild(folder, |it| meter.show(it));
+    meter.end();
+    rebuilt.with_context(|| format!("cannot make the index of {} anew", folder.display()))?;
+    line(format_args!("The index of {} is made anew.", folder.display()))?;
+    Ok(Outcome::Done)
+}
+
+fn backup(folder: &Path, target: &Path) -> anyhow::Result<Outcome> {
+    let mut meter = Meter::new();
+    let copied = hookgate_store::backup(folder, target, |it| meter.show(it));
+    meter.end();
+    copied.with_context(|| format!("cannot copy {} to {}", folder.display(), target.display()))?;
+    line(format_args!(
+        "{} is copied to {}. Keys and the operator's token are not in it: keep them elsewhere.",
+        folder.display(),
+        target.display()
+    ))?;
+    Ok(Outcome::Done)
+}
+
+/// Shows how far long work is, on a terminal in one line, else now and then.
+struct Meter {
+    shown: Instant,
+    is_terminal: bool,
+    is_dirty: bool,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self {
+            shown: Instant::now(),
+            is_terminal: std::io::stderr().is_terminal(),
+            is_dirty: false,
+        }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if self.shown.elapsed() < SHOW_EVERY {
+            return;
+        }
+        self.shown = Instant::now();
+        let Progress { stage, done, total } = progress;
+        let percent = done.saturating_mul(100).checked_div(total);
+        let text = match percent {
+            Some(percent) => format!("{stage}: {percent} %"),
+            None => format!("{stage}: {done}"),
+        };
+        if self.is_terminal {
+            // Progress that cannot be shown is no reason to stop.
+            let _ = write!(std::io::stderr(), "\r{text:<40}");
+            self.is_dirty = true;
+        } else {
+            remark(text);
+        }
+    }
+
+    /// Leaves the line to what follows.
+    fn end(&mut self) {
+        if std::mem::take(&mut self.is_dirty) {
+            let _ = write!(std::io::stderr(), "\r{:<40}\r", "");
+        }
+    }
+}

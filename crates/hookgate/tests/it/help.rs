@@ -1,0 +1,88 @@
+//! What the help says. Small enough to be read.
+
+use crate::bench::Bench;
+
+#[test]
+fn the_help_fits_a_screen() {
+    let bench = Bench::new();
+    insta::assert_snapshot!(bench.done(&["--help"]), @r"
+    Receives the webhooks of voice agents and chat widgets: proves who sent them, stores them before it
+    answers, and loses none
+
+    Usage: hookgate <COMMAND>
+
+    Commands:
+      serve       Run the gateway
+      init        Write .env with random secrets. Keeps what is there
+      send        Sign a sample event as the provider does, and post it
+      sign        Print the headers that prove a body
+      verify      Judge a captured request offline, and say what is wrong with it
+      events      List, show, follow and export stored events
+      rejections  List and show refused requests, and judge them again
+      store       Check, rebuild and back up the store
+      secret      Make secrets
+      doctor      Check the set-up, and say what to paste into each dashboard
+      help        Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Exit codes:
+      0  done
+      1  failed, or the answer is no (rejected, refused, a check failed)
+      2  a flag, a variable or the configuration file is wrong
+    ");
+    insta::assert_snapshot!(bench.done(&["send", "--help"]), @r"
+    Sign a sample event as the provider does, and post it
+
+    Usage: hookgate send [OPTIONS] <PROVIDER>
+
+    Arguments:
+      <PROVIDER>  elevenlabs, retell, vapi, mightycall or tawk
+
+    Options:
+          --event <TYPE|tool:NAME>  Which sample: an event's type, or tool:NAME
+          --to <URL>                Where to: a base URL, or the full one [HOOKGATE_URL; default this
+                                    machine]
+          --secret <SECRET>         Sign with this secret [default: the variable that serve reads]
+          --secret-file <FILE>      Sign with the secret in this file
+          --body <FILE>             Send exactly these bytes instead of a sample. `-` is standard input
+          --scheme <NAME>           Sign under this scheme
+          --tamper                  Change a byte after signing, to see the request refused (exit code
+                                    1)
+          --count <N>               Send so many events and print a summary [default: 1]
+          --concurrency <C>         Send so many at once [default: 1]
+      -h, --help                    Print help
+    ");
+}
+
+#[test]
+fn every_command_has_a_help() {
+    let bench = Bench::new();
+    for command in [
+        "serve",
+        "init",
+        "send",
+        "sign",
+        "verify",
+        "doctor",
+        "events list",
+        "events tail",
+        "events export",
+        "events show",
+        "rejections list",
+        "rejections show",
+        "rejections retry",
+        "store check",
+        "store rebuild",
+        "store backup",
+        "secret new",
+    ] {
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let said = bench.done(&arguments);
+        assert!(said.lines().count() <= 50, "{command}: {said}");
+    }
+    assert_eq!(bench.run(&[]).code, 2);
+    assert_eq!(bench.run(&["nothing"]).code, 2);
+}

@@ -1,0 +1,19 @@
+//! The real binary, as its users meet it: each test in a folder and on a port of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod bench;
+mod environment;
+mod help;
+mod listening;
+mod mightycall;
+mod reading;
+mod retry;
+mod tawk;
+mod tour;
+mod verify;
