@@ -1,0 +1,278 @@
+//! What a test stands on: a store in a folder of its own, and requests to put into it.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hookgate_core::attribution::{Attributed, Quarantined, attribute, attribute_from};
+use hookgate_core::headers::Headers;
+use hookgate_core::named;
+use hookgate_core::provider;
+use hookgate_core::received::{Blob, Body as ReceivedBody, Received, Unproven, Verified};
+use hookgate_core::secret::Secrets;
+use hookgate_core::source::{Source, Verification};
+use hookgate_core::time::Timestamp;
+use hookgate_core::verify::{Envelope, Examination};
+use hookgate_store::{Body, Event, EventFilter, Options, Order, Page, Receipt, Store};
+use http::HeaderName;
+use tempfile::TempDir;
+
+/// The secret of every source here, and the canary that must not reach a disk.
+pub(crate) const SECRET: &str = "canary-3f9c1d7e5b";
+
+/// When everything happens, unless a test says otherwise.
+pub(crate) const NOON: i64 = 1_800_000_000_000;
+
+/// The newest first, all of them.
+pub(crate) const ALL: Page = Page { order: Order::NewestFirst, after: None, limit: 10_000 };
+
+/// A store in a folder of its own.
+pub(crate) struct Bench {
+    pub(crate) store: Store,
+    pub(crate) folder: TempDir,
+    pub(crate) options: Options,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = open(folder.path(), &options);
+        Self { store, folder, options }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) fn reopen(self) -> Self {
+        let Self { store, folder, options } = self;
+        store.close();
+        drop(store);
+        let store = open(folder.path(), &options);
+        Self { store, folder, options }
+    }
+
+    /// Does something to the closed store, and opens it again.
+    pub(crate) fn between(self, act: impl FnOnce(&Path)) -> Self {
+        let Self { store, folder, options } = self;
+        store.close();
+        drop(store);
+        act(folder.path());
+        let store = open(folder.path(), &options);
+        Self { store, folder, options }
+    }
+
+    pub(crate) async fn append(&self, call: &Call) -> Receipt {
+        self.store.append(&call.accepted()).await.unwrap()
+    }
+
+    pub(crate) async fn list(&self) -> Vec<Event> {
+        self.store.events(EventFilter::default(), ALL).await.unwrap()
+    }
+
+    /// All bodies, the oldest first.
+    pub(crate) async fn bodies(&self) -> Vec<String> {
+        let mut bodies = Vec::new();
+        for event in self.list().await.into_iter().rev() {
+            let body = self.store.body(event.id).await.unwrap().expect("the body is there");
+            bodies.push(String::from_utf8(bytes_of(body)).unwrap());
+        }
+        bodies
+    }
+}
+
+pub(crate) fn open(folder: &Path, options: &Options) -> Store {
+    Store::open(folder, options.clone(), hookgate_journal::wake_inline()).unwrap()
+}
+
+pub(crate) fn bytes_of(body: Body) -> Vec<u8> {
+    match body {
+        Body::Whole(bytes) => bytes.to_vec(),
+        Body::File(mut file, bytes) => {
+            let mut all = Vec::new();
+            std::io::Read::read_to_end(&mut file, &mut all).unwrap();
+            assert_eq!(all.len() as u64, bytes, "the length is what was said");
+            all
+        }
+    }
+}
+
+/// A request to Vapi's source, proven by its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) source: String,
+    pub(crate) body: Bytes,
+    pub(crate) at: i64,
+    pub(crate) peer: IpAddr,
+    pub(crate) late: bool,
+    pub(crate) token: String,
+    pub(crate) tool: Option<&'static str>,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
+impl Call {
+    pub(crate) fn new(body: impl Into<Bytes>) -> Self {
+        Self {
+            source: "vapi".to_owned(),
+            body: body.into(),
+            at: NOON,
+            peer: IpAddr::from([203, 0, 113, 7]),
+            late: false,
+            token: SECRET.to_owned(),
+            tool: None,
+            target: "/webhook/vapi".to_owned(),
+            headers: vec![("content-type", "application/json".to_owned())],
+        }
+    }
+
+    /// A status update of a call: told apart by its bytes.
+    pub(crate) fn status(call: &str, number: u64) -> Self {
+        Self::new(format!(
+            r#"{{"message":{{"type":"status-update","call":{{"id":"{call}"}},"n":{number}}}}}"#
+        ))
+    }
+
+    /// The end of a call: told apart by the call's id, whatever the bytes are.
+    pub(crate) fn end(call: &str, note: &str) -> Self {
+        Self::new(format!(
+            r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"{call}"}},"note":"{note}"}}}}"#
+        ))
+    }
+
+    pub(crate) fn at(mut self, at: i64) -> Self {
+        self.at = at;
+        self
+    }
+
+    pub(crate) fn to(mut self, source: &str) -> Self {
+        source.clone_into(&mut self.source);
+        self
+    }
+
+    pub(crate) fn from(mut self, peer: [u8; 4]) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self
+    }
+
+    fn examined(&self, body: ReceivedBody) -> (Received, Examination) {
+        let source = source(&self.source);
+        let mut headers = Headers::new();
+        headers.push_plain(http::header::AUTHORIZATION, format!("Bearer {}", self.token));
+        for (name, value) in &self.headers {
+            headers.push_plain(HeaderName::from_static(name), value.clone());
+        }
+        let at = Timestamp::from_millis(self.at);
+        let url = format!("http://localhost{}", self.target);
+        let envelope = Envelope { method: "POST", url: &url, headers: &headers, mask_key: None };
+        let mut examination = Examination::open(&source.policy, &source.secrets, envelope, at);
+        examination.update(&self.body);
+        let received = Received {
+            source,
+            method: "POST".to_owned(),
+            target: self.target.clone(),
+            tool: self.tool,
+            headers,
+            body,
+            peer: self.peer,
+            at,
+            late: self.late,
+            correlation_id: "correlation".to_owned(),
+        };
+        (received, examination)
+    }
+
+    fn verified(&self) -> Verified {
+        let (received, examination) = self.examined(ReceivedBody::Whole(self.body.clone()));
+        received.judge(examination).expect("it is proven")
+    }
+
+    pub(crate) fn accepted(&self) -> Attributed {
+        attribute(self.verified()).expect("it can be read")
+    }
+
+    /// The same with its body in a file.
+    pub(crate) fn accepted_large(&self, blob: Blob) -> Attributed {
+        let (received, examination) = self.examined(ReceivedBody::Blob(blob));
+        let verified = received.judge(examination).expect("it is proven");
+        attribute_from(verified, &*self.body).expect("it can be read")
+    }
+
+    /// Proven, but not readable.
+    pub(crate) fn unreadable(&self) -> Quarantined {
+        *attribute(self.verified()).expect_err("it cannot be read")
+    }
+
+    /// Not proven.
+    pub(crate) fn unproven(&self) -> Unproven {
+        let (received, examination) = self.examined(ReceivedBody::Whole(self.body.clone()));
+        received.judge(examination).expect_err("it is not proven")
+    }
+
+    pub(crate) fn unproven_large(&self, blob: Blob) -> Unproven {
+        let (received, examination) = self.examined(ReceivedBody::Blob(blob));
+        received.judge(examination).expect_err("it is not proven")
+    }
+
+    /// Not proven, and accepted all the same.
+    pub(crate) fn recorded(&self) -> Quarantined {
+        Quarantined::unproven(self.unproven())
+    }
+}
+
+/// A source of Vapi whose token is [`SECRET`].
+pub(crate) fn source(name: &str) -> Arc<Source> {
+    let policy = named::policy("vapi.auto", &serde_json::json!({})).unwrap();
+    let secrets = Secrets::from_text(SECRET, "");
+    let provider = provider::named("vapi").unwrap();
+    Arc::new(Source::new(name, provider, policy, secrets, Verification::Enforce))
+}
+
+/// Writes a large body.
+pub(crate) async fn blob(store: &Store, bytes: &[u8], chunk: usize) -> Blob {
+    let mut writer = store.begin_blob().await.unwrap();
+    for piece in bytes.chunks(chunk) {
+        writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    writer.finish().await.unwrap()
+}
+
+/// All files under a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Copies a folder as it is at this moment: what a crash would leave.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if std::fs::copy(entry.path(), &target).is_err() {
+            // Removed meanwhile.
+        }
+    }
+}

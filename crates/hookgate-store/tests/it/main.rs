@@ -1,0 +1,16 @@
+//! The store as its users see it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+
+mod archive;
+mod bench;
+mod blobs;
+mod duplicates;
+mod durability;
+mod events;
+mod failures;
+mod index;
+mod maintenance;
+mod rejections;
+mod unproven;
+mod views;
