@@ -43,6 +43,7 @@ pub struct Setup {
     pub fallback: Fallback,
     pub tls: Option<Tls>,
     pub has_door: bool,
+    pub options: Options,
 }
 
 impl Default for Setup {
@@ -59,6 +60,7 @@ impl Default for Setup {
             }),
             tls: None,
             has_door: true,
+            options: Options::default(),
         }
     }
 }
@@ -129,7 +131,7 @@ impl Bench {
         let wake = Arc::new(|wakers: Vec<std::task::Waker>| {
             wakers.into_iter().for_each(std::task::Waker::wake);
         });
-        let store = Store::open(folder.path(), Options::default(), wake).unwrap();
+        let store = Store::open(folder.path(), setup.options, wake).unwrap();
         let mut registry = Registry::default();
         let mut settings = GateSettings {
             sources: Arc::new(setup.sources),
