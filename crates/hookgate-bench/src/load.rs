@@ -7,7 +7,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::body;
-use crate::server::Server;
 
 /// How long each measurement warms up.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -38,16 +37,22 @@ impl Measured {
     }
 }
 
-/// Loads `server` for `seconds` after warming up.
-pub(crate) async fn run(server: &Server, connections: usize, seconds: Duration) -> Result<Measured> {
+/// Loads the server at `address` for `seconds` after warming up. `cpu` says how much
+/// processor time the server has used so far.
+pub(crate) async fn run(
+    address: &str,
+    cpu: impl Fn() -> Result<Duration>,
+    connections: usize,
+    seconds: Duration,
+) -> Result<Measured> {
     let begin = Instant::now() + WARM_UP;
     let end = begin + seconds;
     let senders: Vec<_> =
-        (0..connections).map(|_| tokio::spawn(send(server.address.clone(), begin, end))).collect();
+        (0..connections).map(|_| tokio::spawn(send(address.to_owned(), begin, end))).collect();
     tokio::time::sleep_until(begin.into()).await;
-    let cpu_before = server.cpu()?;
+    let cpu_before = cpu()?;
     tokio::time::sleep_until(end.into()).await;
-    let cpu = server.cpu()?.saturating_sub(cpu_before);
+    let cpu = cpu()?.saturating_sub(cpu_before);
     let mut latencies = Vec::new();
     for sender in senders {
         latencies.extend(sender.await??);

@@ -24,7 +24,8 @@ use server::{Kind, Server};
 #[derive(Parser)]
 struct Arguments {
     /// What to do: `compare` (both servers, interleaved), `parts` (the steps of a request
-    /// in one process), or `bare` (serve the bare handler on a free port).
+    /// in one process), `load` (a server that runs already), or `bare` (serve the bare
+    /// handler on a free port).
     #[arg(default_value = "compare")]
     what: String,
     /// Connections, each a closed loop of one request after the other.
@@ -36,6 +37,9 @@ struct Arguments {
     /// Seconds that one measurement takes, after one second of warming up.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
+    /// The server for `load`. It knows the key of this benchmark.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    address: String,
     /// The `hookgate` program; by default the one beside this program.
     #[arg(long)]
     program: Option<std::path::PathBuf>,
@@ -54,8 +58,25 @@ fn main() -> Result<()> {
             parts::measure();
             Ok(())
         }
-        _ => runtime.block_on(compare(&arguments)),
+        "load" => runtime.block_on(load_only(&arguments)),
+        "compare" => runtime.block_on(compare(&arguments)),
+        other => anyhow::bail!("there is no `{other}`: say compare, parts, load or bare"),
     }
+}
+
+/// Loads a server that runs already.
+async fn load_only(arguments: &Arguments) -> Result<()> {
+    for &connections in &arguments.connections {
+        let seconds = Duration::from_secs(arguments.seconds);
+        let measured = load::run(&arguments.address, || Ok(Duration::ZERO), connections, seconds).await?;
+        println!(
+            "{connections} connections: {:.0} answers a second, p50 {:.2} ms, p99 {:.2} ms",
+            measured.per_second(),
+            measured.percentile_millis(0.50),
+            measured.percentile_millis(0.99),
+        );
+    }
+    Ok(())
 }
 
 async fn compare(arguments: &Arguments) -> Result<()> {
@@ -72,9 +93,9 @@ async fn compare(arguments: &Arguments) -> Result<()> {
     for &connections in &arguments.connections {
         let mut pairs = Vec::new();
         for _ in 0..arguments.rounds {
-            let base = load::run(&bare, connections, seconds).await?;
+            let base = bare.load(connections, seconds).await?;
             row(connections, "bare", &base);
-            let ours = load::run(&hookgate, connections, seconds).await?;
+            let ours = hookgate.load(connections, seconds).await?;
             row(connections, "hookgate", &ours);
             hookgate.wait_until_indexed().await?;
             pairs.push((base, ours));

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::body::SECRET;
+use crate::load::{self, Measured};
 
 /// How long a server may take to start, and its index to catch up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,8 +30,7 @@ pub(crate) enum Kind {
 
 /// A running server.
 pub(crate) struct Server {
-    /// Where it listens.
-    pub(crate) address: String,
+    address: String,
     child: Child,
 }
 
@@ -71,8 +71,13 @@ impl Server {
         Ok(Self { address, child })
     }
 
+    /// Loads it for `seconds` after warming up.
+    pub(crate) async fn load(&self, connections: usize, seconds: Duration) -> Result<Measured> {
+        load::run(&self.address, || self.cpu(), connections, seconds).await
+    }
+
     /// The processor time it has used so far, of all its threads, in and out of the kernel.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
+    fn cpu(&self) -> Result<Duration> {
         let pid = self.child.id().context("the server has ended")?;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // Fields 14 and 15 behind the name in parentheses, in ticks of 10 ms (proc(5)).
