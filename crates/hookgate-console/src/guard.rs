@@ -38,7 +38,7 @@ const PROXY_HEADERS: [HeaderName; 4] = [
 /// Around every request: gives it an id, keeps a panic from its caller, seals the answer.
 pub(crate) async fn every(request: Request, next: Next) -> Response {
     let id = correlation_id(request.headers());
-    let span = tracing::info_span!("console", correlation.id = id.to_str().unwrap_or_default());
+    let span = tracing::info_span!("console", correlation_id = id.to_str().unwrap_or_default());
     let mut response = unpanicked(next.run(request)).instrument(span).await;
 
     let headers = response.headers_mut();

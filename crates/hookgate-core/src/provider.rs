@@ -38,6 +38,8 @@ pub struct Provider {
     pub policy: &'static str,
     /// What a request without proof is told.
     pub refusal: Refusal,
+    /// What it is told of a request that is stored unread, because nothing proves it. JSON.
+    pub unread: &'static str,
     /// What a body may measure once a plausible signature was seen, in bytes.
     pub large_body_bytes_max: u64,
     /// Whether an event must name an organisation.

@@ -11,14 +11,13 @@ use hookgate_core::digest::hmac_sha256;
 use hookgate_core::event::Answer;
 use hookgate_core::headers::Headers;
 use hookgate_core::provider::Provider;
-use hookgate_core::providers::mightycall;
 use hookgate_core::received::{Blob, Body, Received, Unproven, Verified};
 use hookgate_core::source::Verification;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_store::{BlobWriter, Unavailable};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tokio::task::JoinHandle;
 
@@ -273,11 +272,15 @@ impl Case {
 
     /// Refuses a request without proof, or keeps it apart where its source accepts that.
     async fn unproven(&self, unproven: Unproven) -> Result<Reply, Refusal> {
+        let door = &self.door;
         if let Some(echo) = &self.echo {
-            self.discard(unproven.received());
+            // A check of the URL, which no proof comes with. Should it be an event after
+            // all, its bytes are kept.
+            if !unproven.received().body.is_empty() {
+                self.gate.store.reject(&unproven, StatusCode::OK.as_u16());
+            }
             return Ok(handshake(echo));
         }
-        let door = &self.door;
         if !door.source.verification.accepts_unproven() {
             let refusal = door.refusal();
             self.log_refused(&unproven);
@@ -297,7 +300,7 @@ impl Case {
             cause => Refusal::Unavailable(cause),
         })?;
         self.acknowledged();
-        let answer = answer_unread(door.source.provider);
+        let answer = Answer::fixed(door.source.provider.unread);
         Ok(acknowledge(&receipt, &answer, Outcome::Unproven))
     }
 
@@ -450,14 +453,6 @@ fn headers(map: &HeaderMap) -> Headers {
         headers.push_plain(name.clone(), values.split_to(value.len()));
     }
     headers
-}
-
-/// What a provider is told of a request that nobody read.
-fn answer_unread(provider: &Provider) -> Answer {
-    if provider.name == mightycall::PROVIDER.name {
-        return Answer::fixed(r#"{"success":true,"message":"Event recorded"}"#);
-    }
-    Answer::OK
 }
 
 /// A line for the log, unless the refusal was logged with its reason already.

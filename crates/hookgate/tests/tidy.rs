@@ -19,7 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Crates with a clock, randomness, threads or I/O in their purpose, which the core does
 /// therefore not use.
-const IMPURE: &[&str] = &["tokio", "rusqlite", "reqwest", "getrandom", "rand", "hyper", "axum", "rustix", "tracing"];
+const IMPURE: &[&str] =
+    &["tokio", "rusqlite", "reqwest", "getrandom", "rand", "hyper", "axum", "rustix", "tracing"];
 
 /// Files longer than this are split by thing.
 const LINES_MAX: usize = 900;
@@ -43,7 +44,8 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// The names under `[section]` of a manifest.
 fn dependencies(name: &str, section: &str) -> Vec<String> {
-    let manifest = std::fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+    let manifest =
+        std::fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
     let table = manifest.get(section).and_then(toml::Value::as_table);
     table.map(|it| it.keys().cloned().collect()).unwrap_or_default()
@@ -61,8 +63,13 @@ fn arrows_between_crates_go_down_only() {
     assert_eq!(folders, named, "each crate has a line in MAY_USE");
 
     for (index, (name, allowed)) in MAY_USE.iter().enumerate() {
-        for used in dependencies(name, "dependencies").iter().filter(|it| it.starts_with("hookgate")) {
-            assert!(allowed.contains(&used.as_str()), "{name} uses {used}, which MAY_USE does not allow");
+        for used in
+            dependencies(name, "dependencies").iter().filter(|it| it.starts_with("hookgate"))
+        {
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} uses {used}, which MAY_USE does not allow"
+            );
         }
         for used in *allowed {
             let above = MAY_USE.iter().take(index).any(|(it, _)| it == used);
@@ -82,7 +89,9 @@ fn the_core_is_pure() {
     }
     for file in files(&root().join("crates/hookgate-core/src"), "rs") {
         let text = std::fs::read_to_string(&file).unwrap();
-        for word in ["std::fs", "std::env", "std::net::Tcp", "std::thread", "SystemTime", "Instant::now"] {
+        for word in
+            ["std::fs", "std::env", "std::net::Tcp", "std::thread", "SystemTime", "Instant::now"]
+        {
             assert!(!text.contains(word), "{} says {word}", file.display());
         }
     }
@@ -102,10 +111,15 @@ fn every_source_file_says_what_it_is_for_and_is_not_too_long() {
 #[test]
 fn tests_neither_sleep_nor_hide() {
     // Put together, so that this file does not find itself.
-    let banned = [["#[ign", "ore"].concat(), ["thread::sl", "eep"].concat(), ["#[should_", "panic"].concat()];
+    let banned = [
+        ["#[ign", "ore"].concat(),
+        ["thread::sl", "eep"].concat(),
+        ["#[should_", "panic"].concat(),
+    ];
     for file in files(&root().join("crates"), "rs") {
         let text = std::fs::read_to_string(&file).unwrap();
-        let is_test = file.components().any(|it| it.as_os_str() == "tests") || file.ends_with("tests.rs");
+        let is_test =
+            file.components().any(|it| it.as_os_str() == "tests") || file.ends_with("tests.rs");
         for word in &banned {
             assert!(!is_test || !text.contains(word), "{} says {word}", file.display());
         }
@@ -115,5 +129,8 @@ fn tests_neither_sleep_nor_hide() {
 #[test]
 fn one_tls_provider_is_built() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
-    assert!(!lock.contains("name = \"aws-lc-rs\""), "two providers make rustls panic at the first use");
+    assert!(
+        !lock.contains("name = \"aws-lc-rs\""),
+        "two providers make rustls panic at the first use"
+    );
 }

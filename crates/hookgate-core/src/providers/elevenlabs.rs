@@ -18,6 +18,7 @@ pub const PROVIDER: Provider = Provider {
     account_key_variable: None,
     policy: "elevenlabs.auto",
     refusal: Refusal::UNAUTHORIZED,
+    unread: r#"{"status":"ok"}"#,
     // `post_call_audio` holds a whole call as base64 MP3: an hour at 128 kbit/s is about
     // 77 MB. No maximum is published.
     large_body_bytes_max: 128 * 1024 * 1024,

@@ -23,6 +23,7 @@ pub const PROVIDER: Provider = Provider {
     account_key_variable: Some("MIGHTYCALL_API_KEY"),
     policy: "mightycall.auto",
     refusal: Refusal::UNAUTHORIZED,
+    unread: r#"{"success":true,"message":"Event recorded"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: true,
     echoes: true,

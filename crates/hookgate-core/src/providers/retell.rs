@@ -27,6 +27,7 @@ pub const PROVIDER: Provider = Provider {
     account_key_variable: None,
     policy: "retell.v_d",
     refusal: Refusal { status: 401, body: r#"{"error":"Invalid signature"}"# },
+    unread: r#"{"status":"ok"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: false,
     echoes: false,

@@ -21,6 +21,7 @@ pub const PROVIDER: Provider = Provider {
     account_key_variable: None,
     policy: "tawk.hmac_sha1",
     refusal: Refusal { status: 403, body: r#"{"error":"Forbidden"}"# },
+    unread: r#"{"status":"ok"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: false,
     echoes: false,

@@ -22,6 +22,7 @@ pub const PROVIDER: Provider = Provider {
     account_key_variable: None,
     policy: "vapi.auto",
     refusal: Refusal::UNAUTHORIZED,
+    unread: r#"{"status":"ok"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: false,
     echoes: false,

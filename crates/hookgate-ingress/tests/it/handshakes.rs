@@ -15,12 +15,18 @@ async fn a_handshake_goes_back_whatever_the_method_and_is_not_kept() {
             assert_eq!(answer.header("echo"), Some(word));
         }
     }
-    let answer = bench.send(request("POST", PATH, &[("Echo", "abc")], b"unproven")).await;
-    assert_eq!(answer.short(), "200 abc");
     let bearer = format!("Bearer {SECRET}");
     let headers = [("Echo", "abc"), ("authorization", bearer.as_str())];
     assert_eq!(bench.send(request("POST", PATH, &headers, b"")).await.short(), "200 abc");
     assert!(bench.journal().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_handshake_carries_besides_is_not_lost() {
+    let bench = Bench::new().await;
+    let answer = bench.send(request("POST", PATH, &[("Echo", "abc")], b"unproven")).await;
+    assert_eq!(answer.short(), "200 abc");
+    bench.journal_becomes("refused 200 unverified").await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod init;
+mod limits;
 pub(crate) mod rejections;
 pub(crate) mod secret;
 pub(crate) mod send;

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tower_service::Service as _;
 
 use super::init;
+use super::limits;
 use crate::banner::{self, Entry, Facts};
 use crate::cli;
 use crate::client::{self, TOKEN_FILE};
@@ -64,6 +65,8 @@ pub(crate) fn run(flags: &cli::Serve, environment: Environment) -> anyhow::Resul
         config.tls.as_ref().map(|it| Tls::from_files(&it.certificate, &it.key)).transpose()?;
     let looked_for = client::base_url(&environment)?;
     logging::start(&config, &environment)?;
+    limits::raise_open_files();
+    limits::keep_panics_quiet();
 
     let runtime = runtime(config.workers)?;
     let store = open_store(&config, runtime.handle().clone())?;
@@ -174,13 +177,13 @@ fn refuse_published_secrets(config: &Config) -> anyhow::Result<()> {
     else {
         return Ok(());
     };
-    anyhow::bail!(
-        "{} holds a secret that was published in a guide, so everybody can sign with it: not while \
-         listening on {}. `hookgate secret new {}` makes another",
-        source.wanted,
+    let (wanted, provider) = (&source.wanted, source.source.provider.name);
+    Err(Usage::new(format!(
+        "{wanted} holds a secret that was published in a guide, so everybody can sign with it: not \
+         while listening on {}. `hookgate secret new {provider}` makes another",
         config.listen,
-        source.source.provider.name
-    )
+    ))
+    .into())
 }
 
 fn runtime(workers: Option<usize>) -> anyhow::Result<Runtime> {

@@ -187,10 +187,10 @@ fn verification(
     };
     match word {
         "auto" if secrets.is_empty() => Ok(Verification::Open),
-        "enforce" if secrets.is_empty() => anyhow::bail!(
+        "enforce" if secrets.is_empty() => Err(usage(format!(
             "{at} is `enforce`, but the source `{name}` has no secret to enforce anything with: set \
              its secret, or let verification be `auto`"
-        ),
+        ))),
         "auto" | "enforce" => Ok(Verification::Enforce),
         "record" => Ok(Verification::Record),
         _ => Err(usage(format!("{at} must be `auto`, `enforce` or `record`"))),

@@ -41,7 +41,8 @@ impl Door {
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if let Some(at) = line.find("127.0.0.1:").filter(|_| line.contains("istening")) {
-                    let end = line[at..].find(|it: char| !it.is_ascii_digit() && !".:".contains(it));
+                    let end =
+                        line[at..].find(|it: char| !it.is_ascii_digit() && !".:".contains(it));
                     let _ = found.send(line[at..][..end.unwrap_or(line.len() - at)].to_owned());
                 }
             }
@@ -93,7 +94,10 @@ impl Door {
         stream.read_to_end(&mut answer).unwrap();
         let head = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap() + 4;
         let status = String::from_utf8_lossy(&answer[..head]).into_owned();
-        assert!(status.starts_with("HTTP/1.0 200") || status.starts_with("HTTP/1.1 200"), "{status}");
+        assert!(
+            status.starts_with("HTTP/1.0 200") || status.starts_with("HTTP/1.1 200"),
+            "{status}"
+        );
         answer.split_off(head)
     }
 
@@ -168,7 +172,9 @@ impl Client {
             let text = String::from_utf8_lossy(&answer).into_owned();
             let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
             let length = head.lines().find_map(|line| {
-                line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|it| it.parse::<usize>().ok())
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")
+                    .and_then(|it| it.parse::<usize>().ok())
             });
             if rest.len() >= length.unwrap_or(0) {
                 return head.split(' ').nth(1)?.parse().ok();

@@ -1,7 +1,11 @@
 //! Nothing acknowledged is ever lost: the real program, a real disk, a real signal 9.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
-#![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "a test may fail, and prints its seed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may fail, and prints its seed"
+)]
 
 mod door;
 
@@ -115,7 +119,9 @@ fn a_large_audio_event_comes_back_byte_for_byte_and_is_never_held_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let door = Door::open(folder.path());
     let mut body = br#"{"type":"post_call_audio","event_timestamp":1739537319,"data":{"agent_id":"a","conversation_id":"conv_large","full_audio":""#.to_vec();
-    body.extend((0..AUDIO_BYTES).map(|at| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[(at * 7 + at / 4096) % 32]));
+    body.extend(
+        (0..AUDIO_BYTES).map(|at| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[(at * 7 + at / 4096) % 32]),
+    );
     body.extend_from_slice(br#""}}"#);
 
     let mut client = Client::connect(&door.address).unwrap();

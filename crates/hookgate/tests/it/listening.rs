@@ -48,7 +48,7 @@ fn a_published_secret_is_refused_off_loopback() {
         let mut bench = Bench::new();
         bench.set(name, secret);
         let ended = refused(&bench, &["--listen", "0.0.0.0:0"]);
-        assert_eq!(ended.code, 1);
+        assert_eq!(ended.code, 2);
         assert!(ended.err.contains("published") && ended.err.contains("secret new"), "{ended:?}");
         assert!(!ended.err.contains(secret), "{ended:?}");
         assert!(!bench.path().join("hookgate.data").exists());
@@ -84,14 +84,14 @@ fn what_cannot_hold_is_refused_with_what_to_do() {
         "[source.tawk]\nverification = \"enforce\"\n",
         &[],
         &[],
-        1,
+        2,
         "[source.tawk] verification is `enforce`",
     );
     check(
         "",
         &[("HOOKGATE_TAWK_VERIFICATION", "enforce")],
         &[],
-        1,
+        2,
         "HOOKGATE_TAWK_VERIFICATION is `enforce`",
     );
     check("", &[("HOOKGATE_TAWK_VERIFICATION", "maybe")], &[], 2, "`auto`, `enforce` or `record`");
