@@ -128,6 +128,8 @@ struct State {
     pending: Pending,
     /// The writer sleeps and needs a wake-up.
     is_idle: bool,
+    /// The writer sleeps until this many records wait; zero if it does not.
+    wanted: u64,
     is_closed: bool,
 }
 
@@ -162,6 +164,7 @@ impl Queue {
                 next_seq,
                 pending: Pending::default(),
                 is_idle: false,
+                wanted: 0,
                 is_closed: false,
             }),
             work: Condvar::new(),
@@ -229,12 +232,29 @@ impl Queue {
         let ticket = Ticket::new(Arc::clone(&batch.cell), seq, log.index(), offset);
         state.next_seq = seq.saturating_add(1);
         state.pending.add(bytes);
-        let wakes = std::mem::take(&mut state.is_idle);
+        let is_company = state.wanted > 0 && state.pending.records >= state.wanted;
+        let wakes = is_company || std::mem::take(&mut state.is_idle);
+        if is_company {
+            state.wanted = 0;
+        }
         drop(guard);
         if wakes {
             self.work.notify_one();
         }
         Ok(ticket)
+    }
+
+    /// Waits until `records` wait, for `time_max` at most. Nothing is being written now,
+    /// so what waits is all that the next batch can have.
+    pub(crate) fn gather(&self, records: u64, time_max: Duration) {
+        let mut state = lock(&self.state);
+        state.wanted = records;
+        let is_short = |state: &mut State| {
+            state.wanted > 0 && state.pending.records < records && !state.is_closed
+        };
+        let waited = self.work.wait_timeout_while(state, time_max, is_short);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.wanted = 0;
     }
 
     /// The oldest batch; waits for one, at most `patience` when that is given.

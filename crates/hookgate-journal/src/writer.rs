@@ -15,10 +15,6 @@ use crate::settings::{LogId, Settings};
 use crate::statistics::Counters;
 use crate::ticket::{CommitError, Outcome};
 
-/// A batch of this many records is company worth waiting for: with fewer, a pause
-/// would cost more than the sync it saves.
-const GATHER_AFTER: u64 = 8;
-
 /// The thread that owns the disk side of a journal.
 pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
@@ -43,17 +39,19 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let mut had_company = false;
+        let mut company = 0;
         loop {
-            if had_company && !self.settings.gather.is_zero() {
-                std::thread::sleep(self.settings.gather);
+            // Those who were answered together mostly come again together. A record that
+            // was alone is no company, so the next one waits for nobody.
+            if company > 1 && !self.settings.gather.is_zero() {
+                self.queue.gather(company, self.settings.gather);
             }
             match self.queue.take(self.patience()) {
                 Work::Batch(batch) => {
-                    had_company = batch.pending.records >= GATHER_AFTER;
+                    company = batch.pending.records;
                     self.commit(batch);
                 }
-                Work::Nothing => had_company = false,
+                Work::Nothing => company = 0,
                 Work::Closed => break,
             }
             self.sync_due();

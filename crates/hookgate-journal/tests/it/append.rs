@@ -78,6 +78,31 @@ fn a_lone_append_commits_without_company() {
     assert_eq!(journal.statistics().batches, 3);
 }
 
+#[test]
+fn company_waits_for_company_until_the_journal_closes() {
+    let bench = Bench::new();
+    let (faults, is_stuck, release) = stuck_disk();
+    let settings = Settings { gather: Duration::from_hours(1), ..Settings::default() };
+    let journal = bench.open_faulty(settings, faults);
+    let first = journal.append(EVENTS, b"", b"one").unwrap();
+    is_stuck.recv().unwrap();
+    let company =
+        ["two", "three"].map(|text| journal.append(EVENTS, b"", text.as_bytes()).unwrap());
+    drop(release);
+    first.wait().unwrap();
+    company.each_ref().map(|it| it.wait().unwrap());
+
+    // Two came together, so two are waited for, and they are one batch.
+    let fourth = journal.append(EVENTS, b"", b"four").unwrap();
+    journal.append(EVENTS, b"", b"five").unwrap().wait().unwrap();
+    fourth.wait().unwrap();
+    assert_eq!(journal.statistics().batches, 3);
+
+    let last = journal.append(EVENTS, b"", b"six").unwrap();
+    journal.close();
+    last.wait().unwrap();
+}
+
 /// A disk whose first sync gets stuck: says so, and waits for the word.
 fn stuck_disk() -> (Faults, Receiver<()>, Sender<()>) {
     let (entered, is_stuck) = mpsc::channel();
