@@ -90,7 +90,9 @@ fn company_waits_for_company_until_the_journal_closes() {
         ["two", "three"].map(|text| journal.append(EVENTS, b"", text.as_bytes()).unwrap());
     drop(release);
     first.wait().unwrap();
-    company.iter().for_each(|it| drop(it.wait().unwrap()));
+    for it in company {
+        it.wait().unwrap();
+    }
 
     // Two came together, so two are waited for, and they are one batch.
     let fourth = journal.append(EVENTS, b"", b"four").unwrap();
