@@ -15,10 +15,9 @@ use uuid::Uuid;
 use crate::error::{OpenError, ReadError};
 use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::index::indexer::{CatchUpError, catch_up};
-use crate::index::query::Window;
 use crate::index::{self, Index, Progress, Unusable};
 use crate::layout::{self, Layout};
-use crate::library::{Body, Library, Shelf};
+use crate::library::{Body, Library};
 use crate::lock;
 use crate::options::Options;
 use crate::record::{Event, EventId, Rejection};
@@ -125,7 +124,7 @@ impl Archive {
 
     fn read<T>(
         &self,
-        read: impl FnOnce(&[Shelf<'_>]) -> Result<T, ReadError>,
+        read: impl FnOnce(&[&Connection]) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         let State { main, tail, base } = &mut *lock(&self.state);
         let main = match main {
@@ -134,25 +133,22 @@ impl Archive {
             }
             None => None,
         };
-        let progress = follow(main.as_ref(), tail, base, &self.library.reader)?;
+        follow(main.as_ref(), tail, base, &self.library.reader)?;
         let tail = tail.connection().unchecked_transaction().map_err(ReadError::database)?;
-        let mut shelves = Vec::new();
-        if let Some(main) = &main {
-            shelves.push(Shelf { connection: main, window: Window { first: 0, last: progress } });
-        }
-        let first = if main.is_some() { progress.saturating_add(1) } else { 0 };
-        shelves.push(Shelf { connection: &tail, window: Window { first, last: u64::MAX } });
+        // What is in one of them is not in the other.
+        let mut shelves: Vec<&Connection> = vec![&tail];
+        shelves.extend(main.as_deref());
         read(&shelves)
     }
 }
 
-/// Brings `tail` up to the journal's end; gives the last place that is in `main`.
+/// Makes `tail` hold what the journal has and `main` has not.
 fn follow(
     main: Option<&Transaction<'_>>,
     tail: &mut Index,
     base: &mut [Progress; 2],
     reader: &Reader,
-) -> Result<u64, ReadError> {
+) -> Result<(), ReadError> {
     let progress = match main {
         Some(main) => index::progress_of(main).map_err(ReadError::database)?,
         None => [Progress::default(); 2],
@@ -163,13 +159,12 @@ fn follow(
     }
     match catch_up(tail, reader, |_| {}) {
         // An index that knows more than the journal: what it knows is still readable.
-        Ok(()) | Err(CatchUpError::Ahead) => {}
-        Err(CatchUpError::Index(error)) => return Err(ReadError::database(error)),
+        Ok(()) | Err(CatchUpError::Ahead) => Ok(()),
+        Err(CatchUpError::Index(error)) => Err(ReadError::database(error)),
         Err(CatchUpError::Journal(error)) => {
-            return Err(ReadError::journal(error).unwrap_or(ReadError::Behind));
+            Err(ReadError::journal(error).unwrap_or(ReadError::Behind))
         }
     }
-    Ok(progress.iter().map(|it| it.seq).max().unwrap_or(0))
 }
 
 fn open_reader(layout: &Layout, options: &Options) -> Result<Reader, OpenError> {

@@ -58,7 +58,7 @@ impl Dedupe {
     /// Knows what is in the table by `table`, and nothing else yet.
     pub(crate) fn new(keys_max: usize, table: Bloom, table_keys: u64) -> Self {
         Self {
-            young: Generation::default(),
+            young: fresh(keys_max),
             frozen: VecDeque::new(),
             table,
             keys_max,
@@ -80,9 +80,7 @@ impl Dedupe {
     /// Notes what a key stands for, instead of what it stood for.
     pub(crate) fn insert(&mut self, key: Key, known: Known) {
         if self.young.len() >= self.keys_max {
-            let fresh =
-                Generation::with_capacity_and_hasher(self.keys_max, BuildHasherDefault::default());
-            let full = std::mem::replace(&mut self.young, fresh);
+            let full = std::mem::replace(&mut self.young, fresh(self.keys_max));
             self.frozen.push_back(Arc::new(full));
         }
         self.young.insert(key, known);
@@ -125,6 +123,12 @@ impl Dedupe {
         let frozen: usize = self.frozen.iter().map(|it| it.len()).sum();
         (self.young.len().saturating_add(frozen) as u64, self.table_keys)
     }
+}
+
+/// An empty generation with room for all its keys: growing would stop everyone who
+/// waits for the lock. Memory that is not used yet is not taken from the system.
+fn fresh(keys_max: usize) -> Generation {
+    Generation::with_capacity_and_hasher(keys_max, BuildHasherDefault::default())
 }
 
 /// Takes the key for its hash: it is a piece of a SHA-256.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hookgate_journal::{AppendError, CommitError, Health};
+use hookgate_journal::{AppendError, CommitError};
 
 /// Why a store cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -120,13 +120,6 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    pub(crate) fn of_health(health: Health) -> Self {
-        match health {
-            Health::DiskFull => Self::DiskFull,
-            Health::Healthy | Health::ReadOnly | Health::Failed => Self::Failed,
-        }
-    }
-
     pub(crate) fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
@@ -196,10 +189,17 @@ impl ReadError {
     }
 }
 
-/// Whether the database itself is broken, not what was done with it.
+/// Whether the database itself is broken, not what was done with it: its pages, or what
+/// stands in them.
 pub(crate) fn is_broken(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
-    )
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    match error.sqlite_error_code() {
+        Some(code) => {
+            matches!(code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+        }
+        None => matches!(
+            error,
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)
+        ),
+    }
 }

@@ -20,8 +20,9 @@
 //!   was stored and accepted.
 //! - **No token of a header is in any file**: only keyed hashes are.
 //!
-//! Reading order: `store.rs` (the way in), `door.rs` (the hot path), `head.rs` (what is
-//! written), `index/` (what follows it), `library.rs` (reading).
+//! Reading order: `store.rs` (the way in), `inner.rs` and `door.rs` (the hot path),
+//! `head.rs` (what is written), `index/` (what follows it), `library.rs` (reading),
+//! `opening.rs`.
 
 mod archive;
 mod blobs;
@@ -32,9 +33,11 @@ mod error;
 mod filter;
 mod head;
 mod index;
+mod inner;
 mod layout;
 mod library;
 mod maintenance;
+mod opening;
 mod options;
 mod peers;
 mod prepare;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::error::ReadError;
 use crate::filter::{EventFilter, Order, Page};
 use crate::head::{self, EventHead};
-use crate::index::query::{self, Found, Window};
+use crate::index::query::{self, Found};
 use crate::layout::Layout;
 use crate::record::{Event, EventId};
 
@@ -43,13 +43,6 @@ impl Body {
     }
 }
 
-/// An index, and which part of the journal is looked up in it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shelf<'a> {
-    pub(crate) connection: &'a Connection,
-    pub(crate) window: Window,
-}
-
 /// Reads events.
 #[derive(Clone, Debug)]
 pub(crate) struct Library {
@@ -58,10 +51,10 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// A page of events off `shelves`, the oldest of which comes first.
+    /// A page of events off `shelves`: indexes, each of another part of the journal.
     pub(crate) fn page(
         &self,
-        shelves: &[Shelf<'_>],
+        shelves: &[&Connection],
         filter: &EventFilter,
         mut page: Page,
     ) -> Result<Vec<Event>, ReadError> {
@@ -95,10 +88,9 @@ impl Library {
     }
 
     /// The place of an event.
-    pub(crate) fn find(shelves: &[Shelf<'_>], id: EventId) -> Result<Option<Found>, ReadError> {
+    pub(crate) fn find(shelves: &[&Connection], id: EventId) -> Result<Option<Found>, ReadError> {
         for shelf in shelves {
-            let found =
-                query::by_id(shelf.connection, id, shelf.window).map_err(ReadError::database)?;
+            let found = query::by_id(shelf, id).map_err(ReadError::database)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -109,15 +101,14 @@ impl Library {
     /// The event at a place; nothing if it was overwritten since.
     pub(crate) fn event(
         &self,
-        shelves: &[Shelf<'_>],
+        shelves: &[&Connection],
         found: Found,
     ) -> Result<Option<Event>, ReadError> {
         let Some(record) = self.record(found)? else { return Ok(None) };
         let head = head_of(&record, found)?;
         let mut duplicates = 0_u64;
         for shelf in shelves {
-            let count =
-                query::duplicates(shelf.connection, found.seq).map_err(ReadError::database)?;
+            let count = query::duplicates(shelf, found.seq).map_err(ReadError::database)?;
             duplicates = duplicates.saturating_add(count);
         }
         Ok(Some(head.into_event(found.seq, duplicates)))
@@ -151,28 +142,21 @@ impl Library {
     }
 }
 
-/// Looks on one shelf after the other, in the order of the page.
+/// Looks on all shelves, and takes what comes first in the order of the page.
 fn look_up(
-    shelves: &[Shelf<'_>],
+    shelves: &[&Connection],
     filter: &EventFilter,
-    mut page: Page,
+    page: Page,
 ) -> Result<Vec<Found>, ReadError> {
     let mut all = Vec::new();
-    let (order, limit) = (page.order, page.limit);
-    let mut look = |shelf: &Shelf<'_>| -> Result<(), ReadError> {
-        page.limit = limit.saturating_sub(all.len());
-        if page.limit > 0 {
-            all.extend(
-                query::page(shelf.connection, filter, page, shelf.window)
-                    .map_err(ReadError::database)?,
-            );
-        }
-        Ok(())
-    };
-    match order {
-        Order::NewestFirst => shelves.iter().rev().try_for_each(&mut look)?,
-        Order::OldestFirst => shelves.iter().try_for_each(&mut look)?,
+    for shelf in shelves {
+        all.extend(query::page(shelf, filter, page).map_err(ReadError::database)?);
     }
+    match page.order {
+        Order::NewestFirst => all.sort_unstable_by_key(|it| std::cmp::Reverse(it.seq)),
+        Order::OldestFirst => all.sort_unstable_by_key(|it| it.seq),
+    }
+    all.truncate(page.limit);
     Ok(all)
 }
 

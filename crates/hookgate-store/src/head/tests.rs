@@ -1,4 +1,9 @@
+use std::net::{IpAddr, Ipv6Addr};
+
+use bytes::Bytes;
 use hookgate_core::event::ClaimKind;
+use hookgate_core::headers::{Headers, Value};
+use http::HeaderName;
 
 use super::*;
 

@@ -108,7 +108,9 @@ pub(crate) struct Indexer {
     /// Everything up to here was looked at.
     pub(crate) done: u64,
     pub(crate) merging: Option<Merging>,
-    pub(crate) is_closing: bool,
+    /// The store is closing and the index cannot be written: nothing more is, so that the
+    /// next start goes on where this one stopped.
+    pub(crate) has_given_up: bool,
 }
 
 /// A generation on its way into the table.
@@ -135,7 +137,9 @@ impl Indexer {
             }
             self.try_to("merging keys", Self::merge_some);
         }
-        if let Err(error) = self.index.close() {
+        if self.has_given_up {
+            tracing::warn!("the index is behind the journal; it catches up at the next start");
+        } else if let Err(error) = self.index.close() {
             tracing::warn!(error = %error, "the index was not closed; it is checked at the next start");
         }
     }
@@ -183,18 +187,18 @@ impl Indexer {
         mut work: impl FnMut(&mut Self) -> Result<(), rusqlite::Error>,
     ) {
         let mut tries = 0_u32;
-        while let Err(error) = work(self) {
+        while !self.has_given_up {
+            let Err(error) = work(self) else { return };
             if is_broken(&error) {
                 self.rebuild(&error.to_string());
             } else if tries.is_multiple_of(50) {
                 tracing::error!(error = %error, doing, "the index cannot be written; trying again");
             }
             tries = tries.saturating_add(1);
-            self.is_closing |= self.door.is_closing();
-            if self.is_closing && tries >= CLOSING_TRIES_MAX {
-                return;
+            self.has_given_up |= tries >= CLOSING_TRIES_MAX && self.door.is_closing();
+            if !self.has_given_up {
+                std::thread::sleep(RETRY);
             }
-            std::thread::sleep(RETRY);
         }
     }
 
@@ -202,6 +206,10 @@ impl Indexer {
     fn rebuild(&mut self, reason: &str) {
         tracing::error!(reason, "the index is damaged and made anew");
         self.pool.suspend();
+        // The damaged file is closed before another takes its name.
+        if let Ok(placeholder) = Index::temporary() {
+            self.index = placeholder;
+        }
         loop {
             match self.make_anew() {
                 Ok(index) => {
@@ -212,8 +220,8 @@ impl Indexer {
                     tracing::error!(error = %error, "the index cannot be made anew; trying again");
                 }
             }
-            self.is_closing |= self.door.is_closing();
-            if self.is_closing {
+            self.has_given_up |= self.door.is_closing();
+            if self.has_given_up {
                 return;
             }
             std::thread::sleep(RETRY);

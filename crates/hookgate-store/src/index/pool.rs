@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -12,6 +13,9 @@ use crate::lock;
 
 /// Connections kept open. More may be in use for a moment.
 const KEPT_MAX: usize = 8;
+
+/// Steps of SQLite after which the time is looked at: a tenth of a millisecond.
+const STEPS: i32 = 10_000;
 
 /// The connections. Those of an index that was replaced are not used again.
 #[derive(Debug)]
@@ -36,9 +40,10 @@ impl Pool {
         }
     }
 
-    /// Reads with a connection.
+    /// Reads with a connection, for so long at most.
     pub(crate) fn read<T>(
         &self,
+        time: Option<Duration>,
         read: impl FnOnce(&Connection) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         if self.is_suspended.load(Ordering::Acquire) {
@@ -46,7 +51,7 @@ impl Pool {
         }
         let generation = self.generation.load(Ordering::Acquire);
         let kept = lock(&self.free).pop().filter(|(it, _)| *it == generation);
-        let connection = match kept {
+        let mut connection = match kept {
             Some((_, connection)) => connection,
             None => open_reader(&self.path).map_err(|error| match error {
                 Unusable::Database(error) => self.error(error, generation),
@@ -56,6 +61,9 @@ impl Pool {
                 }
             })?,
         };
+        let begun = Instant::now();
+        let stop = time.map(|time| move || begun.elapsed() > time);
+        connection.progress_handler(STEPS, stop).map_err(ReadError::database)?;
         let result = read(&connection);
         if let Err(ReadError::Io(error)) = &result
             && error.get_ref().and_then(|it| it.downcast_ref()).is_some_and(is_broken)

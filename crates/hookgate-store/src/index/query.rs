@@ -3,10 +3,10 @@
 use hookgate_core::time::Timestamp;
 use hookgate_journal::{LogId, Position};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::schema::SPAN_BITS;
-use super::{log_of, signed, unsigned};
+use super::{log_number, log_of, signed, unsigned};
 use crate::bloom::Key;
 use crate::filter::{EventFilter, Order, Page};
 use crate::record::{EventId, Status};
@@ -20,17 +20,6 @@ pub(crate) struct Found {
     pub(crate) position: Position,
 }
 
-/// The places that are looked at: `first..=last`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-}
-
-impl Window {
-    pub(crate) const ALL: Self = Self { first: 0, last: u64::MAX };
-}
-
 const COLUMNS: &str = "seq, id, log, place";
 
 fn found(row: &Row<'_>) -> Result<Found, rusqlite::Error> {
@@ -42,15 +31,14 @@ fn found(row: &Row<'_>) -> Result<Found, rusqlite::Error> {
     })
 }
 
-/// A page of events within `window`.
+/// A page of events.
 pub(crate) fn page(
     connection: &Connection,
     filter: &EventFilter,
     page: Page,
-    window: Window,
 ) -> Result<Vec<Found>, rusqlite::Error> {
     let mut terms = Terms::default();
-    let Some(Window { mut first, mut last }) = within(connection, filter, window)? else {
+    let Some((mut first, mut last)) = places(connection, filter)? else {
         return Ok(Vec::new());
     };
     match (page.order, page.after) {
@@ -78,14 +66,14 @@ pub(crate) fn page(
     select.query_map(params_from_iter(terms.values), found)?.collect()
 }
 
-/// The part of `window` in which something was received between `since` and `until`.
-fn within(
+/// The places, first and last, between which all lie that were received between `since`
+/// and `until`; nothing if there are none.
+fn places(
     connection: &Connection,
     filter: &EventFilter,
-    window: Window,
-) -> Result<Option<Window>, rusqlite::Error> {
+) -> Result<Option<(u64, u64)>, rusqlite::Error> {
     if filter.since.is_none() && filter.until.is_none() {
-        return Ok(Some(window));
+        return Ok(Some((0, u64::MAX)));
     }
     let mut select = connection.prepare_cached(
         "SELECT min(span), max(span) FROM spans WHERE last_at >= ?1 AND first_at < ?2",
@@ -95,9 +83,8 @@ fn within(
     let spans: (Option<i64>, Option<i64>) =
         select.query_row([since, until], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (Some(first), Some(last)) = spans else { return Ok(None) };
-    let first = unsigned(first) << SPAN_BITS;
-    let last = (unsigned(last).saturating_add(1) << SPAN_BITS).saturating_sub(1);
-    Ok(Some(Window { first: window.first.max(first), last: window.last.min(last) }))
+    let after = unsigned(last).saturating_add(1) << SPAN_BITS;
+    Ok(Some((unsigned(first) << SPAN_BITS, after.saturating_sub(1))))
 }
 
 /// The terms of a query, all of which must hold.
@@ -173,17 +160,14 @@ fn number_of(connection: &Connection, word: &str) -> Result<Option<i64>, rusqlit
     select.query_row([word], |row| row.get(0)).optional()
 }
 
-/// The event of an id within `window`.
+/// The event of an id.
 pub(crate) fn by_id(
     connection: &Connection,
     id: EventId,
-    window: Window,
 ) -> Result<Option<Found>, rusqlite::Error> {
-    let mut select = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM events WHERE id = ?1 AND seq BETWEEN ?2 AND ?3"
-    ))?;
-    let values = params![id.0.as_bytes(), signed(window.first), signed(window.last)];
-    select.query_row(values, found).optional()
+    let mut select =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE id = ?1"))?;
+    select.query_row([id.0.as_bytes()], found).optional()
 }
 
 /// The event at a place.
@@ -205,4 +189,16 @@ pub(crate) fn by_key(connection: &Connection, key: &Key) -> Result<Option<Found>
         "SELECT {COLUMNS} FROM events WHERE seq = (SELECT seq FROM dedupe WHERE key = ?1)"
     ))?;
     select.query_row([key], found).optional()
+}
+
+/// How many events of a log stand in the index, up to a place.
+pub(crate) fn count(
+    connection: &Connection,
+    log: LogId,
+    last: u64,
+) -> Result<u64, rusqlite::Error> {
+    let sql = "SELECT count(*) FROM events WHERE log = ?1 AND seq <= ?2";
+    let count: i64 =
+        connection.query_row(sql, [log_number(log), signed(last)], |row| row.get(0))?;
+    Ok(unsigned(count))
 }

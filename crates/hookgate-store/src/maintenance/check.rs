@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use hookgate_journal::Reader;
+use hookgate_journal::{Head, LogId, Reader};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{MaintenanceError, Progress};
+use crate::error::is_broken;
 use crate::head::{self, EVENT, SlimHead};
 use crate::index::{self, query};
-use crate::layout::{self, LOGS, Layout};
+use crate::layout::{self, EVENTS, LOGS, Layout};
 use crate::options::Options;
 use crate::registry;
 
@@ -49,6 +51,11 @@ impl Report {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.corrupt == 0 && self.misindexed == 0 && self.bad_blobs == 0
+    }
+
+    fn misindex(&mut self, count: u64, detail: impl FnOnce() -> String) {
+        self.misindexed = self.misindexed.saturating_add(count);
+        self.tell(detail);
     }
 
     fn tell(&mut self, detail: impl FnOnce() -> String) {
@@ -100,68 +107,91 @@ pub fn check(
     }
     let index = index::open_reader(&layout.index()).ok();
     report.has_no_index = index.is_none();
-    compare(&layout, index.as_ref(), &mut report, &mut progress)?;
+    let events = Reader::open(&layout.journal(), &layout::event_logs(options.unproven))
+        .map_err(MaintenanceError::Damaged)?;
+    if let Some(index) = &index {
+        match check_index(index, &events, &mut report) {
+            Err(error) if is_broken(&error) => {
+                report.misindex(1, || format!("the index is damaged: {error}"));
+            }
+            done => done.map_err(MaintenanceError::database("reading", &layout.index()))?,
+        }
+    }
+    check_blobs(&layout, &events, &mut report, &mut progress);
     Ok(report)
 }
 
-/// Compares each event with its row and its large body.
-fn compare(
-    layout: &Layout,
-    index: Option<&Connection>,
+/// The events of a log, as far as they prove themselves.
+fn events_of(reader: &Reader, log: LogId) -> impl Iterator<Item = Head> {
+    reader.scan_heads(log, None).filter_map(Result::ok)
+}
+
+/// Compares each event with its row.
+fn check_index(
+    index: &Connection,
+    events: &Reader,
     report: &mut Report,
-    progress: &mut impl FnMut(Progress),
-) -> Result<(), MaintenanceError> {
-    let failed = |error| MaintenanceError::Database {
-        doing: "reading",
-        path: layout.index(),
-        source: error,
-    };
-    let followed = match index {
-        Some(index) => index::progress_of(index).map_err(failed)?,
-        None => Default::default(),
-    };
-    let reader = Reader::open(&layout.journal(), &layout::event_logs(Options::default().unproven))
-        .map_err(MaintenanceError::Damaged)?;
-    for (log, followed) in LOGS.into_iter().zip(followed) {
-        for item in reader.scan_heads(log, None) {
-            // Damage is in the report already.
-            let Ok(record) = item else { continue };
-            let Ok(event) = head::decode::<SlimHead<'_>>(&record.head) else {
-                report.corrupt = report.corrupt.saturating_add(1);
-                report.tell(|| format!("the head of record {} cannot be understood", record.seq));
-                continue;
-            };
-            if event.record != EVENT {
-                continue;
-            }
-            report.events = report.events.saturating_add(1);
-            if let Some(index) = index.filter(|_| record.seq <= followed.seq) {
-                let row = query::by_seq(index, record.seq).map_err(failed)?;
-                let is_right = row.is_some_and(|it| {
-                    (it.id, it.log, it.position) == (event.id.0, record.log, record.position)
+) -> Result<(), rusqlite::Error> {
+    let verdict: String = index.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        report.misindex(1, || format!("the index is damaged: {verdict}"));
+        return Ok(());
+    }
+    for (log, followed) in LOGS.into_iter().zip(index::progress_of(index)?) {
+        let mut indexed = 0_u64;
+        for record in events_of(events, log).filter(|it| it.seq <= followed.seq) {
+            let Some(id) = event_id(&record) else { continue };
+            indexed = indexed.saturating_add(1);
+            let row = query::by_seq(index, record.seq)?;
+            if row.is_none_or(|it| (it.id, it.log, it.position) != (id, log, record.position)) {
+                let (id, seq) = (Uuid::from_bytes(id), record.seq);
+                report.misindex(1, || {
+                    format!("event {id} (place {seq}) is not in the index as it is in the journal")
                 });
-                if !is_right {
-                    report.misindexed = report.misindexed.saturating_add(1);
-                    report.tell(|| {
-                        format!(
-                            "event {} (place {}) is not in the index as it is in the journal",
-                            event.id.uuid(),
-                            record.seq
-                        )
-                    });
-                }
             }
-            if let Some(blob) = event.blob.filter(|_| !record.erased) {
-                report.blobs = report.blobs.saturating_add(1);
-                progress(Progress { stage: "large bodies", done: report.blobs, total: 0 });
-                if let Err(fault) = check_blob(&layout.blob(blob.0), event.size, event.sha256.0) {
-                    report.bad_blobs = report.bad_blobs.saturating_add(1);
-                    report.tell(|| format!("the large body of event {}: {fault}", event.id.uuid()));
-                }
-            }
+        }
+        // Of a ring, some may have been dropped since the index was looked at; of a damaged
+        // journal, some have no head to be found by.
+        let excess = query::count(index, log, followed.seq)?.saturating_sub(indexed);
+        if excess > 0 && log == EVENTS && report.corrupt == 0 {
+            report.misindex(excess, || {
+                format!("{excess} events are in the index that are not in the journal")
+            });
         }
     }
     Ok(())
+}
+
+fn event_id(record: &Head) -> Option<[u8; 16]> {
+    let head: SlimHead<'_> = head::decode(&record.head).ok()?;
+    (head.record == EVENT).then_some(head.id.0)
+}
+
+/// Compares each event with its large body, if it has one.
+fn check_blobs(
+    layout: &Layout,
+    events: &Reader,
+    report: &mut Report,
+    progress: &mut impl FnMut(Progress),
+) {
+    for record in LOGS.into_iter().flat_map(|log| events_of(events, log)) {
+        let Ok(event) = head::decode::<SlimHead<'_>>(&record.head) else {
+            report.corrupt = report.corrupt.saturating_add(1);
+            report.tell(|| format!("the head of record {} cannot be understood", record.seq));
+            continue;
+        };
+        if event.record != EVENT {
+            continue;
+        }
+        report.events = report.events.saturating_add(1);
+        let Some(blob) = event.blob.filter(|_| !record.erased) else { continue };
+        report.blobs = report.blobs.saturating_add(1);
+        progress(Progress { stage: "large bodies", done: report.blobs, total: 0 });
+        if let Err(fault) = check_blob(&layout.blob(blob.0), event.size, event.sha256.0) {
+            report.bad_blobs = report.bad_blobs.saturating_add(1);
+            report.tell(|| format!("the large body of event {}: {fault}", event.id.uuid()));
+        }
+    }
 }
 
 /// Whether a large body is what was received.

@@ -11,8 +11,8 @@ pub use self::check::{Report, check};
 
 use crate::error::OpenError;
 use crate::layout::{self, Layout};
+use crate::opening::{open_index, open_journal};
 use crate::options::Options;
-use crate::store::{open_index, open_journal};
 
 /// How far long work is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -164,3 +164,32 @@ async fn what_nobody_may_act_on_absorbs_nothing() {
     }
     assert_eq!(bench.store.events(EventFilter::default(), ALL).await.unwrap().len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_with_little_memory_make_each_event_once() {
+    let options = Options { generation_keys_max: 2, ..Options::default() };
+    let bench = std::sync::Arc::new(Bench::with(options));
+    let senders: Vec<_> = (0..8)
+        .map(|sender| {
+            let bench = std::sync::Arc::clone(&bench);
+            tokio::spawn(async move {
+                let mut new = 0;
+                for step in 0..60 {
+                    // Each sender goes through the same calls in an order of its own.
+                    let number = (step * 7 + sender * 11) % 60;
+                    let receipt = patiently(&bench, &Call::end(&format!("c{number}"), "x")).await;
+                    new += usize::from(!receipt.is_duplicate());
+                }
+                new
+            })
+        })
+        .collect();
+    let mut new = 0;
+    for sender in senders {
+        new += sender.await.unwrap();
+    }
+    assert_eq!(new, 60);
+    let events = bench.list().await;
+    assert_eq!(events.len(), 60);
+    assert_eq!(events.iter().map(|it| it.duplicates).sum::<u64>(), 8 * 60 - 60);
+}

@@ -12,21 +12,20 @@ use crate::bench::{Bench, Call};
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-/// A store whose disk fails with this `errno` while it is not zero.
+/// A store whose disk fails for the log of events with this `errno` while it is not zero.
 fn failing() -> (Bench, Arc<AtomicI32>) {
+    failing_for(LogId::new(0), Duration::ZERO)
+}
+
+fn failing_for(failing: LogId, probe_interval: Duration) -> (Bench, Arc<AtomicI32>) {
     let errno = Arc::new(AtomicI32::new(0));
     let told = Arc::clone(&errno);
     let faults: hookgate_journal::Faults = Arc::new(move |operation| {
         let errno = told.load(Ordering::SeqCst);
-        let fails =
-            errno != 0 && matches!(operation, Operation::Write(log) if log == LogId::new(0));
+        let fails = errno != 0 && matches!(operation, Operation::Write(log) if log == failing);
         fails.then_some(Fault::Errno(errno))
     });
-    let options = Options {
-        faults: Faults(Some(faults)),
-        probe_interval: Duration::ZERO,
-        ..Options::default()
-    };
+    let options = Options { faults: Faults(Some(faults)), probe_interval, ..Options::default() };
     (Bench::with(options), errno)
 }
 
@@ -44,6 +43,37 @@ async fn a_full_disk_is_said_and_gets_over_it() {
     assert!(!bench.append(&Call::status("c", 2)).await.is_duplicate());
     assert_eq!(bench.list().await.len(), 2);
     assert_eq!(bench.reopen().list().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failing_disk_is_not_asked_by_everyone() {
+    let (bench, errno) = failing_for(LogId::new(0), Duration::from_hours(1));
+    errno.store(EIO, Ordering::SeqCst);
+    for _ in 0..2 {
+        bench.store.append(&Call::status("c", 1).accepted()).await.unwrap_err();
+    }
+    errno.store(0, Ordering::SeqCst);
+    // It would work again; that is found out when the hour is over.
+    let refused = bench.store.append(&Call::status("c", 1).accepted()).await;
+    assert_eq!(refused.unwrap_err(), Unavailable::Failed);
+    assert_eq!(bench.store.admit(1).unwrap_err(), Unavailable::Failed);
+    assert!(bench.reopen().list().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_ring_that_fails_does_not_stop_what_is_proven() {
+    let (bench, errno) = failing_for(LogId::new(1), Duration::from_hours(1));
+    errno.store(ENOSPC, Ordering::SeqCst);
+    let forged = Call::status("c", 1).with_token("guess").recorded();
+    for _ in 0..2 {
+        let refused = bench.store.quarantine(&forged).await;
+        assert_eq!(refused.unwrap_err(), Unavailable::DiskFull);
+    }
+    for number in 0..5 {
+        bench.append(&Call::status("c", number)).await;
+    }
+    bench.store.admit(1).unwrap();
+    assert_eq!(bench.list().await.len(), 5);
 }
 
 #[tokio::test]

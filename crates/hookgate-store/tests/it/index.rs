@@ -1,8 +1,9 @@
 //! The index can be lost.
 
 use std::path::Path;
+use std::time::Duration;
 
-use hookgate_store::EventFilter;
+use hookgate_store::{EventFilter, ReadError};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -155,4 +156,36 @@ async fn an_index_that_breaks_in_use_is_made_anew() {
     bench.append(&Call::status("d", 1)).await;
     let filter = EventFilter { conversation: Some("d".to_owned()), ..EventFilter::default() };
     assert_eq!(bench.store.events(filter, ALL).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_index_that_cannot_be_written_makes_reads_say_so_and_loses_nothing() {
+    let bench = Bench::new();
+    bench.append(&Call::status("c", 1)).await;
+    assert_eq!(bench.list().await.len(), 1);
+    let blocker = Connection::open(bench.path().join("index.sqlite")).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.append(&Call::status("c", 2)).await;
+    let refused = bench.store.events(EventFilter::default(), ALL).await;
+    assert!(matches!(refused, Err(ReadError::Behind)), "{refused:?}");
+    blocker.execute_batch("ROLLBACK").unwrap();
+    let mut listed = bench.store.listed();
+    let caught_up = listed.wait_for(|it| *it >= 2);
+    tokio::time::timeout(Duration::from_secs(20), caught_up).await.unwrap().unwrap();
+    assert_eq!(bench.list().await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_index_missed_while_it_closed_is_caught_up_at_the_start() {
+    let bench = Bench::new();
+    bench.append(&Call::status("c", 1)).await;
+    bench.list().await;
+    let blocker = Connection::open(bench.path().join("index.sqlite")).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for number in 2..9 {
+        bench.append(&Call::status("c", number)).await;
+    }
+    let bench = bench.between(|_| drop(blocker));
+    assert_eq!(bench.list().await.len(), 8);
+    assert!(!bench.store.snapshot().index.was_rebuilt);
 }

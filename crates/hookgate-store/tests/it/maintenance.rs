@@ -80,6 +80,14 @@ async fn an_index_that_disagrees_is_found_and_mended() {
         drop(connection);
         let report = check(folder, |_| {}).unwrap();
         assert_eq!((report.misindexed, report.corrupt), (3, 0), "{report:?}");
+        let connection = rusqlite::Connection::open(folder.join("index.sqlite")).unwrap();
+        let invented =
+            "INSERT INTO events SELECT 9, randomblob(16), log, place, received_at, source, provider, type,
+            kind, status, tenant, conversation, external_id, dedupe FROM events WHERE seq = 4";
+        connection.execute(invented, []).unwrap();
+        connection.execute("DELETE FROM duplicates", []).unwrap();
+        drop(connection);
+        assert_eq!(check(folder, |_| {}).unwrap().misindexed, 3);
         let mut records = 0;
         rebuild(folder, |progress| records = records.max(progress.done)).unwrap();
         assert_eq!(records, 53);
