@@ -35,9 +35,6 @@ pub enum OpenError {
     /// A file that cannot be made anew is damaged.
     #[error("{} is damaged: restore it from a backup (`hookgate store backup` makes one)", .0.display())]
     Corrupt(PathBuf),
-    /// The folder is no store, and cannot become one.
-    #[error("{} is not a store folder, and not empty: choose another folder with --store", .0.display())]
-    NotAStore(PathBuf),
     /// The bounds are not possible.
     #[error("the store's settings are not possible: {0}")]
     Settings(&'static str),
