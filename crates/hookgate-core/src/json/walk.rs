@@ -26,17 +26,18 @@ enum State {
     Text,
     /// Behind a backslash.
     Escape,
-    /// Inside `\uXXXX`: the digits that are missing, and the value so far.
-    Unicode(u8, u16),
-    /// Inside a number.
-    Number(Digits),
-    /// Inside `true`, `false` or `null`: what is missing.
-    Literal(&'static [u8]),
+    /// Inside `\uXXXX`: see [`Scalar::unit`].
+    Unicode,
+    /// Inside a number: see [`Scalar::digits`].
+    Number,
+    /// Inside `true`, `false` or `null`: see [`Scalar::missing`].
+    Literal,
 }
 
 /// Where the walk stands in a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Digits {
+    #[default]
     Minus,
     Zero,
     Whole,
@@ -57,7 +58,7 @@ struct Container {
     first_key: usize,
 }
 
-/// A text or number that is being read.
+/// A text, number or word that is being read.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about one text")]
 #[derive(Debug, Default)]
 struct Scalar {
@@ -71,6 +72,12 @@ struct Scalar {
     high: Option<u16>,
     /// Whether such a half stands alone. It is JSON, but no text.
     is_broken: bool,
+    /// The digits of an escape that are missing, and its value so far.
+    unit: (u8, u16),
+    digits: Digits,
+    /// What is missing of a word.
+    missing: &'static [u8],
+    is_null: bool,
 }
 
 /// The walk.
@@ -79,12 +86,13 @@ pub(super) struct Walk<'p> {
     paths: &'p [Path],
     state: State,
     containers: Vec<Container>,
+    /// Whether the innermost container is an object.
+    in_object: bool,
     /// Hashes of the keys of the open objects, innermost last.
     keys: Vec<u64>,
     /// The paths that lead to the value that comes next.
     next: u32,
     scalar: Scalar,
-    is_null: bool,
     fields: Fields,
 }
 
@@ -95,10 +103,10 @@ impl<'p> Walk<'p> {
             paths,
             state: State::Value,
             containers: Vec::with_capacity(16),
+            in_object: false,
             keys: Vec::with_capacity(64),
             next: (0..paths.len()).fold(0, |bits, index| bits | bit(index)),
             scalar: Scalar::default(),
-            is_null: false,
             fields: Fields(Vec::with_capacity(paths.len())),
         }
     }
@@ -108,13 +116,16 @@ impl<'p> Walk<'p> {
         let mut rest = text.as_bytes();
         while let Some((&byte, tail)) = rest.split_first() {
             rest = match self.state {
+                State::AfterValue => self.after_value(byte, tail)?,
+                State::Value | State::FirstElement => self.value(byte, rest, tail)?,
+                State::Key | State::FirstKey => self.before_key(byte, tail)?,
+                State::Colon => self.before_colon(byte, tail)?,
                 State::Text => self.text(rest)?,
+                State::Number => self.number(rest)?,
+                State::Literal => self.literal(byte, tail)?,
                 State::Escape => self.escape(byte, tail)?,
-                State::Unicode(missing, value) => self.unicode(missing, value, byte, tail)?,
-                State::Number(digits) => self.number(digits, rest)?,
-                State::Literal(missing) => self.literal(missing, byte, tail)?,
-                _ if matches!(byte, b' ' | b'\n' | b'\t' | b'\r') => tail,
-                _ => self.structure(byte, rest, tail)?,
+                State::Unicode => self.unicode(byte, tail)?,
+                State::Done => white_space(byte, tail)?,
             };
         }
         Ok(())
@@ -126,33 +137,42 @@ impl<'p> Walk<'p> {
         if self.state == State::Done { Ok(self.fields) } else { Err(Unreadable::NotJson) }
     }
 
-    fn structure<'b>(
-        &mut self,
-        byte: u8,
-        rest: &'b [u8],
-        tail: &'b [u8],
-    ) -> Result<&'b [u8], Unreadable> {
-        match (self.state, byte) {
-            (State::FirstKey | State::Key, b'"') => return self.begin_text(true, tail),
-            (State::Colon, b':') => self.state = State::Value,
-            (State::FirstKey, b'}') | (State::FirstElement, b']') => self.close(),
-            (State::AfterValue, b',') => {
-                let in_object = self.containers.last().is_some_and(|it| it.is_object);
-                self.state = if in_object { State::Key } else { State::Value };
-                if !in_object {
-                    self.next = self.elements();
+    fn after_value<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
+        match byte {
+            b',' if self.in_object => {
+                // The next key mostly follows at once.
+                if let Some((b'"', tail)) = tail.split_first() {
+                    return self.begin_text(true, tail);
                 }
+                self.state = State::Key;
             }
-            (State::AfterValue, b'}' | b']') => {
-                let in_object = self.containers.last().is_some_and(|it| it.is_object);
-                if in_object != (byte == b'}') {
-                    return Err(Unreadable::NotJson);
-                }
-                self.close();
+            b',' => {
+                self.state = State::Value;
+                self.next = self.elements();
             }
-            (State::Value | State::FirstElement, _) => return self.value(byte, rest, tail),
-            _ => return Err(Unreadable::NotJson),
+            b'}' if self.in_object => self.close(),
+            b']' if !self.in_object => self.close(),
+            _ => return white_space(byte, tail),
         }
+        Ok(tail)
+    }
+
+    fn before_key<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
+        match byte {
+            b'"' => self.begin_text(true, tail),
+            b'}' if self.state == State::FirstKey => {
+                self.close();
+                Ok(tail)
+            }
+            _ => white_space(byte, tail),
+        }
+    }
+
+    fn before_colon<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
+        if byte != b':' {
+            return white_space(byte, tail);
+        }
+        self.state = State::Value;
         Ok(tail)
     }
 
@@ -162,34 +182,45 @@ impl<'p> Walk<'p> {
         rest: &'b [u8],
         tail: &'b [u8],
     ) -> Result<&'b [u8], Unreadable> {
-        if byte == b'{' {
-            self.open(true)?;
-            return Ok(tail);
+        match byte {
+            b'"' if !self.containers.is_empty() => return self.begin_text(false, tail),
+            b'{' => {
+                self.open(true)?;
+                return Ok(tail);
+            }
+            b' ' | b'\n' | b'\t' | b'\r' => return Ok(tail),
+            _ if self.containers.is_empty() => return Err(not_an_object(rest)),
+            b'[' => {
+                self.open(false)?;
+                return Ok(tail);
+            }
+            b']' if self.state == State::FirstElement => {
+                self.close();
+                return Ok(tail);
+            }
+            _ => {}
         }
-        if self.containers.is_empty() {
-            return Err(not_an_object(rest));
-        }
-        let state = match byte {
-            b'"' => return self.begin_text(false, tail),
-            b'[' => State::FirstElement,
-            b'-' => State::Number(Digits::Minus),
-            b'0' => State::Number(Digits::Zero),
-            b'1'..=b'9' => State::Number(Digits::Whole),
-            b't' => State::Literal(b"rue"),
-            b'f' => State::Literal(b"alse"),
-            b'n' => State::Literal(b"ull"),
+        let missing: &'static [u8] = match byte {
+            b'-' | b'0'..=b'9' => {
+                self.scalar.begin(false, self.next != 0);
+                // A number begins as one that has its sign: `-` alone is none, and neither
+                // is nothing.
+                self.scalar.digits = Digits::Minus;
+                self.state = State::Number;
+                if byte != b'-' {
+                    return self.number(rest);
+                }
+                self.scalar.push(b"-");
+                return self.number(tail);
+            }
+            b't' => b"rue",
+            b'f' => b"alse",
+            b'n' => b"ull",
             _ => return Err(Unreadable::NotJson),
         };
-        if state == State::FirstElement {
-            self.open(false)?;
-            return Ok(tail);
-        }
-        self.scalar.begin(false, self.next != 0);
-        if matches!(state, State::Number(_)) {
-            self.scalar.push(&[byte]);
-        }
-        self.is_null = byte == b'n';
-        self.state = state;
+        self.scalar.missing = missing;
+        self.scalar.is_null = byte == b'n';
+        self.state = State::Literal;
         Ok(tail)
     }
 
@@ -200,6 +231,7 @@ impl<'p> Walk<'p> {
         self.record(|| Field::Other);
         let (open, first_key) = (self.next, self.keys.len());
         self.containers.push(Container { is_object, open, first_key });
+        self.in_object = is_object;
         if is_object {
             self.state = State::FirstKey;
         } else {
@@ -213,6 +245,7 @@ impl<'p> Walk<'p> {
         if let Some(container) = self.containers.pop() {
             self.keys.truncate(container.first_key);
         }
+        self.in_object = self.containers.last().is_some_and(|it| it.is_object);
         self.end_value();
     }
 
@@ -309,7 +342,8 @@ impl<'p> Walk<'p> {
             b'r' => b'\r',
             b't' => b'\t',
             b'u' => {
-                self.state = State::Unicode(4, 0);
+                self.scalar.unit = (4, 0);
+                self.state = State::Unicode;
                 return Ok(tail);
             }
             _ => return Err(Unreadable::NotJson),
@@ -320,27 +354,23 @@ impl<'p> Walk<'p> {
         Ok(tail)
     }
 
-    fn unicode<'b>(
-        &mut self,
-        missing: u8,
-        value: u16,
-        byte: u8,
-        tail: &'b [u8],
-    ) -> Result<&'b [u8], Unreadable> {
+    fn unicode<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
         let digit = char::from(byte).to_digit(16).and_then(|it| u16::try_from(it).ok());
+        let (missing, value) = self.scalar.unit;
         let value = value << 4 | digit.ok_or(Unreadable::NotJson)?;
-        self.state = match missing.saturating_sub(1) {
-            0 => {
-                self.scalar.push_unit(value);
-                State::Text
-            }
-            missing => State::Unicode(missing, value),
-        };
+        let missing = missing.saturating_sub(1);
+        self.scalar.unit = (missing, value);
+        if missing == 0 {
+            self.scalar.push_unit(value);
+            self.state = State::Text;
+        }
         Ok(tail)
     }
 
-    fn number<'b>(&mut self, mut digits: Digits, rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
+    /// Inside a number, up to its end or that of the piece.
+    fn number<'b>(&mut self, rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
         use Digits::{Exponent, ExponentSign, Fraction, Minus, Point, Power, Whole, Zero};
+        let mut digits = self.scalar.digits;
         for (length, byte) in rest.iter().enumerate() {
             digits = match (digits, byte) {
                 (Minus, b'0') => Zero,
@@ -363,7 +393,7 @@ impl<'p> Walk<'p> {
             };
         }
         self.scalar.push(rest);
-        self.state = State::Number(digits);
+        self.scalar.digits = digits;
         Ok(b"")
     }
 
@@ -380,20 +410,14 @@ impl<'p> Walk<'p> {
         self.end_value();
     }
 
-    fn literal<'b>(
-        &mut self,
-        missing: &'static [u8],
-        byte: u8,
-        tail: &'b [u8],
-    ) -> Result<&'b [u8], Unreadable> {
-        match missing.split_first() {
+    fn literal<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
+        match self.scalar.missing.split_first() {
             Some((expected, missing)) if *expected == byte => {
+                self.scalar.missing = missing;
                 if missing.is_empty() {
-                    let is_null = self.is_null;
+                    let is_null = self.scalar.is_null;
                     self.record(|| if is_null { Field::Null } else { Field::Other });
                     self.end_value();
-                } else {
-                    self.state = State::Literal(missing);
                 }
                 Ok(tail)
             }
@@ -441,8 +465,8 @@ impl<'p> Walk<'p> {
 impl Scalar {
     fn begin(&mut self, is_key: bool, is_wanted: bool) {
         self.read.clear();
-        let read = std::mem::take(&mut self.read);
-        *self = Self { is_key, is_wanted, read, ..Self::default() };
+        (self.is_key, self.is_wanted) = (is_key, is_wanted);
+        (self.is_too_long, self.is_broken, self.high) = (false, false, None);
     }
 
     /// Keeps the next bytes, as many as may matter.
@@ -476,6 +500,11 @@ impl Scalar {
     fn flush_high(&mut self) {
         self.is_broken |= self.high.take().is_some();
     }
+}
+
+/// White space is passed over; anything else has no place here.
+fn white_space(byte: u8, tail: &[u8]) -> Result<&[u8], Unreadable> {
+    if matches!(byte, b' ' | b'\n' | b'\t' | b'\r') { Ok(tail) } else { Err(Unreadable::NotJson) }
 }
 
 /// Tells JSON that is no object from what is no JSON. Only the operator sees the
