@@ -51,7 +51,8 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     match arguments.what.as_str() {
         "bare" => runtime.block_on(bare::serve()),
         "parts" => {
@@ -68,7 +69,8 @@ fn main() -> Result<()> {
 async fn load_only(arguments: &Arguments) -> Result<()> {
     for &connections in &arguments.connections {
         let seconds = Duration::from_secs(arguments.seconds);
-        let measured = load::run(&arguments.address, || Ok(Duration::ZERO), connections, seconds).await?;
+        let measured =
+            load::run(&arguments.address, || Ok(Duration::ZERO), connections, seconds).await?;
         println!(
             "{connections} connections: {:.0} answers a second, p50 {:.2} ms, p99 {:.2} ms",
             measured.per_second(),
@@ -80,13 +82,15 @@ async fn load_only(arguments: &Arguments) -> Result<()> {
 }
 
 async fn compare(arguments: &Arguments) -> Result<()> {
-    let folder = tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
+    let folder =
+        tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
     let program = match &arguments.program {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("hookgate"),
     };
     let bare = Server::start(Kind::Bare).await?;
-    let hookgate = Server::start(Kind::Hookgate { program, store: folder.path().join("store") }).await?;
+    let hookgate =
+        Server::start(Kind::Hookgate { program, store: folder.path().join("store") }).await?;
     let seconds = Duration::from_secs(arguments.seconds);
 
     println!("connections  server     req/s  p50 ms  p99 ms  server CPU us/request");
@@ -102,9 +106,13 @@ async fn compare(arguments: &Arguments) -> Result<()> {
         }
         let ratio = median(pairs.iter().map(|(base, ours)| ours.per_second() / base.per_second()));
         let cpu = median(pairs.iter().map(|(base, ours)| ours.cpu_micros() / base.cpu_micros()));
-        println!("{connections:>11}  hookgate/bare: {ratio:.2} of the throughput at {cpu:.2} times the CPU");
+        println!(
+            "{connections:>11}  hookgate/bare: {ratio:.2} of the throughput at {cpu:.2} times the CPU"
+        );
     }
-    println!("every answer of hookgate came after the fdatasync of its event; the index had caught up after each round");
+    println!(
+        "every answer of hookgate came after the fdatasync of its event; the index had caught up after each round"
+    );
     hookgate.stop().await?;
     bare.stop().await
 }

@@ -30,8 +30,10 @@ pub(crate) fn measure() {
         let signed = body::request(&raw);
         let received = receive(&source, &raw, &signed);
         let begin = Instant::now();
-        let envelope = Envelope { method: "POST", url: "", headers: &received.headers, mask_key: None };
-        let mut examination = Examination::open(&source.policy, &source.secrets, envelope, received.at);
+        let envelope =
+            Envelope { method: "POST", url: "", headers: &received.headers, mask_key: None };
+        let mut examination =
+            Examination::open(&source.policy, &source.secrets, envelope, received.at);
         examination.update(&raw);
         let Ok(verified) = received.judge(examination) else { return };
         judged += begin.elapsed();
@@ -56,7 +58,8 @@ fn receive(source: &Arc<Source>, raw: &Bytes, signed: &[u8]) -> Received {
             headers.push_plain(name, value.to_owned());
         }
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Received {
         source: Arc::clone(source),
         method: "POST".to_owned(),

@@ -52,20 +52,27 @@ impl Server {
                 command
             }
         };
-        let mut child =
-            command.stdout(Stdio::piped()).kill_on_drop(true).spawn().context("starting a server")?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting a server")?;
         let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
         let find = async {
             while let Some(line) = lines.next_line().await? {
                 if let Some(at) = line.find("127.0.0.1:").filter(|_| line.contains("istening")) {
                     let address = line.get(at..).unwrap_or_default();
                     let end = address.find(|it: char| !it.is_ascii_digit() && !".:".contains(it));
-                    return Ok(address.get(..end.unwrap_or(address.len())).unwrap_or_default().to_owned());
+                    return Ok(address
+                        .get(..end.unwrap_or(address.len()))
+                        .unwrap_or_default()
+                        .to_owned());
                 }
             }
             bail!("the server ended before it listened")
         };
-        let address = tokio::time::timeout(PATIENCE, find).await.context("waiting for a server")??;
+        let address =
+            tokio::time::timeout(PATIENCE, find).await.context("waiting for a server")??;
         // What it goes on printing must be read, or it would wait for a reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { address, child })
