@@ -22,19 +22,24 @@ pub(crate) struct Measured {
 impl Measured {
     /// Answers a second.
     pub(crate) fn per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.took.as_secs_f64()
+        count(self.latencies.len()) / self.took.as_secs_f64()
     }
 
-    /// The latency that this share of the requests stayed below, in milliseconds.
-    pub(crate) fn percentile_millis(&self, share: f64) -> f64 {
-        let index = (self.latencies.len() as f64 * share) as usize;
+    /// The latency that so many per cent of the requests stayed below, in milliseconds.
+    pub(crate) fn percentile_millis(&self, per_cent: usize) -> f64 {
+        let index = self.latencies.len() * per_cent / 100;
         self.latencies.get(index).map_or(f64::NAN, |it| it.as_secs_f64() * 1e3)
     }
 
     /// The server's processor time for one request, in microseconds.
     pub(crate) fn cpu_micros(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.answered.max(1) as f64
+        self.cpu.as_secs_f64() * 1e6 / count(self.answered.max(1))
     }
+}
+
+/// A count, for a division.
+fn count(of: usize) -> f64 {
+    u32::try_from(of).map_or(f64::NAN, f64::from)
 }
 
 /// Loads the server at `address` for `seconds` after warming up. `cpu` says how much

@@ -8,6 +8,7 @@
 
 mod bare;
 mod body;
+mod disturb;
 mod load;
 mod parts;
 mod server;
@@ -24,8 +25,8 @@ use server::{Kind, Server};
 #[derive(Parser)]
 struct Arguments {
     /// What to do: `compare` (both servers, interleaved), `parts` (the steps of a request
-    /// in one process), `load` (a server that runs already), or `bare` (serve the bare
-    /// handler on a free port).
+    /// in one process), `disturbed` (Hookgate beside slow senders and a large body), `load`
+    /// (a server that runs already), or `bare` (serve the bare handler on a free port).
     #[arg(default_value = "compare")]
     what: String,
     /// Connections, each a closed loop of one request after the other.
@@ -59,10 +60,48 @@ fn main() -> Result<()> {
             parts::measure();
             Ok(())
         }
+        "disturbed" => runtime.block_on(disturbed(&arguments)),
         "load" => runtime.block_on(load_only(&arguments)),
         "compare" => runtime.block_on(compare(&arguments)),
-        other => anyhow::bail!("there is no `{other}`: say compare, parts, load or bare"),
+        other => {
+            anyhow::bail!("there is no `{other}`: say compare, parts, disturbed, load or bare")
+        }
     }
+}
+
+/// What a good sender notices of bad ones: the same load alone, beside connections that
+/// never finish their head, and beside a large body in chunks.
+async fn disturbed(arguments: &Arguments) -> Result<()> {
+    const CONNECTIONS: usize = 16;
+    let folder =
+        tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
+    let hookgate = start_hookgate(arguments, folder.path()).await?;
+    let seconds = Duration::from_secs(arguments.seconds);
+    println!(
+        "connections  beside                       req/s  p50 ms  p99 ms  server CPU us/request"
+    );
+    for _ in 0..arguments.rounds {
+        let alone = hookgate.load(CONNECTIONS, seconds).await?;
+        row(CONNECTIONS, "nothing                   ", &alone);
+        let slow = disturb::slow_heads(&hookgate.address).await?;
+        let beside = hookgate.load(CONNECTIONS, seconds).await?;
+        row(CONNECTIONS, "500 heads without an end  ", &beside);
+        drop(slow);
+        let upload = tokio::spawn(disturb::upload(hookgate.address.clone()));
+        let beside = hookgate.load(CONNECTIONS, seconds).await?;
+        row(CONNECTIONS, "90 MiB in chunks          ", &beside);
+        upload.await??;
+    }
+    println!("peak memory of hookgate: {} MiB", hookgate.peak_memory_mib()?);
+    hookgate.stop().await
+}
+
+async fn start_hookgate(arguments: &Arguments, folder: &std::path::Path) -> Result<Server> {
+    let program = match &arguments.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?.with_file_name("hookgate"),
+    };
+    Server::start(Kind::Hookgate { program, store: folder.join("store") }).await
 }
 
 /// Loads a server that runs already.
@@ -74,8 +113,8 @@ async fn load_only(arguments: &Arguments) -> Result<()> {
         println!(
             "{connections} connections: {:.0} answers a second, p50 {:.2} ms, p99 {:.2} ms",
             measured.per_second(),
-            measured.percentile_millis(0.50),
-            measured.percentile_millis(0.99),
+            measured.percentile_millis(50),
+            measured.percentile_millis(99),
         );
     }
     Ok(())
@@ -84,28 +123,24 @@ async fn load_only(arguments: &Arguments) -> Result<()> {
 async fn compare(arguments: &Arguments) -> Result<()> {
     let folder =
         tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => std::env::current_exe()?.with_file_name("hookgate"),
-    };
     let bare = Server::start(Kind::Bare).await?;
-    let hookgate =
-        Server::start(Kind::Hookgate { program, store: folder.path().join("store") }).await?;
+    let hookgate = start_hookgate(arguments, folder.path()).await?;
     let seconds = Duration::from_secs(arguments.seconds);
 
     println!("connections  server     req/s  p50 ms  p99 ms  server CPU us/request");
     for &connections in &arguments.connections {
         let mut pairs = Vec::new();
         for _ in 0..arguments.rounds {
-            let base = bare.load(connections, seconds).await?;
-            row(connections, "bare", &base);
+            let plain = bare.load(connections, seconds).await?;
+            row(connections, "bare", &plain);
             let ours = hookgate.load(connections, seconds).await?;
             row(connections, "hookgate", &ours);
             hookgate.wait_until_indexed().await?;
-            pairs.push((base, ours));
+            pairs.push((plain, ours));
         }
-        let ratio = median(pairs.iter().map(|(base, ours)| ours.per_second() / base.per_second()));
-        let cpu = median(pairs.iter().map(|(base, ours)| ours.cpu_micros() / base.cpu_micros()));
+        let ratio =
+            median(pairs.iter().map(|(plain, ours)| ours.per_second() / plain.per_second()));
+        let cpu = median(pairs.iter().map(|(plain, ours)| ours.cpu_micros() / plain.cpu_micros()));
         println!(
             "{connections:>11}  hookgate/bare: {ratio:.2} of the throughput at {cpu:.2} times the CPU"
         );
@@ -121,8 +156,8 @@ fn row(connections: usize, name: &str, measured: &Measured) {
     println!(
         "{connections:>11}  {name:<8} {:>7.0} {:>7.2} {:>7.2} {:>8.1}",
         measured.per_second(),
-        measured.percentile_millis(0.50),
-        measured.percentile_millis(0.99),
+        measured.percentile_millis(50),
+        measured.percentile_millis(99),
         measured.cpu_micros(),
     );
 }

@@ -30,7 +30,8 @@ pub(crate) enum Kind {
 
 /// A running server.
 pub(crate) struct Server {
-    address: String,
+    /// Where it listens.
+    pub(crate) address: String,
     child: Child,
 }
 
@@ -47,7 +48,10 @@ impl Server {
                 std::fs::create_dir_all(&store)?;
                 let mut command = Command::new(&program);
                 command.args(["serve", "--listen", "127.0.0.1:0", "--store"]).arg(&store);
-                command.env("RETELL_API_KEY", SECRET).env("HOOKGATE_ADMIN_TOKEN", SECRET);
+                command
+                    .env("RETELL_API_KEY", SECRET)
+                    .env("ELEVENLABS_WEBHOOK_SECRET", SECRET)
+                    .env("HOOKGATE_ADMIN_TOKEN", SECRET);
                 command.current_dir(store.parent().context("a folder")?);
                 command
             }
@@ -92,6 +96,14 @@ impl Server {
         let ticks: u64 =
             fields.split(' ').skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// The most memory it has had, in MiB (`VmHWM`, proc(5)).
+    pub(crate) fn peak_memory_mib(&self) -> Result<u64> {
+        let pid = self.child.id().context("the server has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).context("its memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
     }
 
     /// Waits until Hookgate's index has everything that was acknowledged.

@@ -59,9 +59,9 @@ pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics
 pub use library::Body;
 pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
 pub use options::{
-    BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GENERATION_KEYS_MAX,
-    INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring,
-    Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
+    BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,
+    GENERATION_KEYS_MAX, INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX,
+    REJECTIONS_RECORDS_MAX, Ring, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
 pub use receipt::Receipt;
 pub use record::{Event, EventId, Rejection, Status, parse_rejection_id};

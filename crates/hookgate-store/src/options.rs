@@ -38,6 +38,10 @@ pub const DISK_FULL_PERCENT: u8 = 95;
 /// How often a disk that refused is tried again.
 pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long a commit waits for as many events as the last one had. About one sync of a
+/// quick disk: what comes within that time shares the next one instead of waiting for it.
+pub const GATHER: Duration = Duration::from_micros(200);
+
 /// A bound on what is kept, the oldest overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
@@ -108,16 +112,16 @@ impl Default for Options {
                 bytes_max: REJECTIONS_BYTES_MAX,
                 records_max: REJECTIONS_RECORDS_MAX,
             },
-            // A fifth of the ring at once: enough for a provider whose secret is wrong
-            // until somebody looks, and days before one peer has overwritten the others'.
+            // Half of the ring at once: a provider whose secret is wrong sends from few
+            // addresses, and no single peer overwrites what the others sent within a day.
             rejections_share: Share {
-                records: 4_000,
-                bytes: REJECTIONS_BYTES_MAX / 5,
+                records: 10_000,
+                bytes: REJECTIONS_BYTES_MAX / 2,
                 refill: Duration::from_hours(24),
             },
             segment_bytes_max: hookgate_journal::SEGMENT_BYTES_MAX,
             pending_bytes_max: hookgate_journal::PENDING_BYTES_MAX,
-            gather: Duration::ZERO,
+            gather: GATHER,
             blobs_in_flight_bytes_max: BLOBS_IN_FLIGHT_BYTES_MAX,
             index_lag_max: INDEX_LAG_MAX,
             generation_keys_max: GENERATION_KEYS_MAX,

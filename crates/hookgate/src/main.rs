@@ -25,6 +25,11 @@ use crate::cli::{Cli, Command};
 use crate::environment::Environment;
 use crate::exit::{FAILED, Outcome, USAGE, Usage};
 
+/// A request makes some dozens of short-lived pieces of memory, mostly on one thread and
+/// freed there: this allocator takes about half the time of the C library's for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Before any connection: nothing else in this process chooses a provider. Only a

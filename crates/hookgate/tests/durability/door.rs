@@ -11,7 +11,7 @@ use hookgate_core::digest::hmac_sha256;
 use serde_json::Value;
 
 /// How long the program may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const SECRET: &str = "a-secret-of-this-test";
 
