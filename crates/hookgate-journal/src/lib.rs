@@ -30,6 +30,7 @@ mod disk;
 mod erase;
 mod failures;
 mod format;
+mod gather;
 mod journal;
 mod log;
 mod lost;

@@ -112,8 +112,8 @@ pub struct Settings {
     pub pending_bytes_max: u64,
     /// One batch, unless one record is larger.
     pub batch_bytes_max: u64,
-    /// How long the writer waits, after a batch of several records, for as many to
-    /// come again. Zero: not at all. A record that follows a lone one never waits.
+    /// How long the writer waits, after a batch of several records, for as many or a
+    /// few more to come. Zero: not at all. A record that follows a lone one never waits.
     pub gather: Duration,
     /// The highest sequence number that the caller has seen committed, from its
     /// own index. When the journal ends before it, that is reported as corruption

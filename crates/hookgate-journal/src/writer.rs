@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use crate::gather::Gathering;
 use crate::journal::Wake;
 use crate::log::LogWriter;
 use crate::prepare::Request;
@@ -39,19 +40,17 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let mut company = 0;
+        let mut gathering = Gathering::default();
         loop {
-            // Those who were answered together mostly come again together. A record that
-            // was alone is no company, so the next one waits for nobody.
-            if company > 1 && !self.settings.gather.is_zero() {
-                self.queue.gather(company, self.settings.gather);
+            if let Some(target) = gathering.target().filter(|_| !self.settings.gather.is_zero()) {
+                self.queue.gather(target, self.settings.gather);
             }
             match self.queue.take(self.patience()) {
                 Work::Batch(batch) => {
-                    company = batch.pending.records;
+                    gathering.note(batch.pending.records);
                     self.commit(batch);
                 }
-                Work::Nothing => company = 0,
+                Work::Nothing => gathering.note(0),
                 Work::Closed => break,
             }
             self.sync_due();

@@ -94,13 +94,15 @@ fn company_waits_for_company_until_the_journal_closes() {
         it.wait().unwrap();
     }
 
-    // Two came together, so two are waited for, and they are one batch.
-    let fourth = journal.append(EVENTS, b"", b"four").unwrap();
-    journal.append(EVENTS, b"", b"five").unwrap().wait().unwrap();
-    fourth.wait().unwrap();
+    // Two came together, so three are waited for, and they are one batch.
+    let more =
+        ["four", "five", "six"].map(|text| journal.append(EVENTS, b"", text.as_bytes()).unwrap());
+    for it in more {
+        it.wait().unwrap();
+    }
     assert_eq!(journal.statistics().batches, 3);
 
-    let last = journal.append(EVENTS, b"", b"six").unwrap();
+    let last = journal.append(EVENTS, b"", b"seven").unwrap();
     journal.close();
     last.wait().unwrap();
 }

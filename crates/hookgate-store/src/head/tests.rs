@@ -1,3 +1,5 @@
+//! The head of a record, there and back.
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use bytes::Bytes;

@@ -16,7 +16,7 @@ use crate::layout::{EVENTS, LOGS, UNPROVEN};
 
 /// How long the first record of a transaction waits for others: what a list may lag
 /// behind without anyone noticing. A reader that waits shortens it.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(25);
 
 /// Keys merged at once, so that records never wait long behind a merge.
 const MERGE_KEYS: usize = 2_048;
