@@ -38,6 +38,8 @@ pub(crate) struct Active {
     /// Where the next batch goes.
     pub(crate) at: u32,
     pub(crate) records: u64,
+    /// Since when it is written to.
+    pub(crate) since: Instant,
     /// The next one was asked for.
     pub(crate) is_preparing: bool,
     /// The name is not durable yet.
@@ -61,6 +63,7 @@ pub(crate) struct LogWriter {
     id: LogId,
     settings: LogSettings,
     segment_bytes: (u64, u64),
+    calm: Duration,
     salt: u64,
     disk: Disk,
     view: Arc<LogView>,
@@ -90,6 +93,7 @@ impl LogWriter {
             id,
             settings: log,
             segment_bytes: segment_bytes(&log, settings),
+            calm: settings.calm,
             salt,
             disk,
             view,
@@ -192,6 +196,7 @@ impl LogWriter {
             size,
             at: BLOCK,
             records: 0,
+            since: Instant::now(),
             is_preparing: false,
             is_new: true,
         });
@@ -289,6 +294,9 @@ impl LogWriter {
     pub(crate) fn wants_prepared(&mut self) -> Option<u32> {
         let active = self.active.as_mut()?;
         if active.is_preparing || active.at < active.size / PREPARE_AT_PART {
+            return None;
+        }
+        if active.since.elapsed() < self.calm {
             return None;
         }
         active.is_preparing = true;

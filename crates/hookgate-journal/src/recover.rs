@@ -377,6 +377,7 @@ impl Found {
             size: header.size,
             at: extent.end,
             records: extent.records,
+            since: std::time::Instant::now(),
             is_preparing: false,
             is_new: false,
         }))

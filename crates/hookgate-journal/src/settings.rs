@@ -115,6 +115,10 @@ pub struct Settings {
     /// How long the writer waits, after a batch of several records, for as many or a
     /// few more to come. Zero: not at all. A record that follows a lone one never waits.
     pub gather: Duration,
+    /// A segment that is a quarter full sooner than this is under load, and no next one is
+    /// prepared: zeroing it would write everything twice while the disk is busy, and a
+    /// fresh file will do.
+    pub calm: Duration,
     /// The highest sequence number that the caller has seen committed, from its
     /// own index. When the journal ends before it, that is reported as corruption
     /// and not as a torn tail, and numbering goes on above it.
@@ -124,6 +128,9 @@ pub struct Settings {
     pub verify_from: Vec<(LogId, Position)>,
 }
 
+/// A segment of 64 MiB that is a quarter full sooner takes more than 8 MiB a second.
+const FILLS_CALMLY: Duration = Duration::from_secs(2);
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -132,6 +139,7 @@ impl Default for Settings {
             pending_bytes_max: PENDING_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             gather: Duration::ZERO,
+            calm: FILLS_CALMLY,
             known_durable: None,
             verify_from: Vec::new(),
         }

@@ -9,7 +9,12 @@ use hookgate_journal::{Fault, Faults, Operation, Payload, Settings};
 use crate::bench::{Bench, EIO, EVENTS, Plan, texts};
 
 fn settings() -> Settings {
-    Settings { segment_bytes_first: 16 << 10, segment_bytes_max: 64 << 10, ..Settings::default() }
+    Settings {
+        segment_bytes_first: 16 << 10,
+        segment_bytes_max: 64 << 10,
+        calm: std::time::Duration::ZERO,
+        ..Settings::default()
+    }
 }
 
 #[test]
