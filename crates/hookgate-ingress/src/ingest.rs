@@ -283,7 +283,7 @@ impl Case {
         }
         if !door.source.verification.accepts_unproven() {
             let refusal = door.refusal();
-            self.log_refused(&unproven);
+            self.log_invalid(&unproven, "Invalid webhook signature");
             self.gate.store.reject(&unproven, refusal.status);
             return Err(Refusal::Unproven(refusal));
         }
@@ -329,7 +329,8 @@ impl Case {
         })
     }
 
-    fn log_refused(&self, unproven: &Unproven) {
+    /// A wrong or missing proof, refused or not; `text` says which.
+    fn log_invalid(&self, unproven: &Unproven, text: &'static str) {
         let received = unproven.received();
         let Some(left_out) = self.door.refusals.pass(received.at) else { return };
         tracing::warn!(
@@ -340,7 +341,7 @@ impl Case {
             peer = %received.peer,
             correlation_id = received.correlation_id,
             left_out,
-            "Invalid webhook signature"
+            "{text}"
         );
     }
 
@@ -359,19 +360,10 @@ impl Case {
                     self.door.secret_variable()
                 );
             }
-            Verification::Record | Verification::Enforce => {
-                let Some(left_out) = self.door.refusals.pass(received.at) else { return };
-                tracing::warn!(
-                    source.id = received.source.name,
-                    verification.verdict = unproven.verdict().name(),
-                    verification.scheme = unproven.scheme(),
-                    verification.reason = %unproven.reason(),
-                    peer = %received.peer,
-                    correlation_id = received.correlation_id,
-                    left_out,
-                    "Invalid webhook signature; the request is kept in quarantine, because its source is set to record"
-                );
-            }
+            Verification::Record | Verification::Enforce => self.log_invalid(
+                unproven,
+                "Invalid webhook signature; the request is kept in quarantine, because its source is set to record",
+            ),
         }
     }
 }
