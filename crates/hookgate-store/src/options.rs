@@ -40,7 +40,7 @@ pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a commit waits for company under load. It saves a sync, which costs a busy
 /// machine more than this adds to an answer; without load nothing waits.
-pub const GATHER: Duration = Duration::from_millis(1);
+pub const GATHER: Duration = Duration::from_millis(2);
 
 /// A bound on what is kept, the oldest overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

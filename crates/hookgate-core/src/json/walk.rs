@@ -254,23 +254,39 @@ impl<'p> Walk<'p> {
     }
 
     /// Behind the quote that opens a text. Nearly every text ends in the same piece and
-    /// has no escape: then it is taken as it stands.
-    fn begin_text<'b>(&mut self, is_key: bool, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
-        let (plain, rest) = tail.split_at_checked(special(tail)).unwrap_or((tail, b""));
-        if let Some((b'"', rest)) = rest.split_first() {
-            if !is_key {
+    /// has no escape: then it is taken as it stands. So are the texts that follow it at
+    /// once, as the members of an object mostly do.
+    fn begin_text<'b>(
+        &mut self,
+        mut is_key: bool,
+        mut tail: &'b [u8],
+    ) -> Result<&'b [u8], Unreadable> {
+        loop {
+            let (plain, rest, hash) = plain(is_key, tail);
+            let Some((b'"', rest)) = rest.split_first() else {
+                self.scalar.begin(is_key, is_key || self.next != 0);
+                self.state = State::Text;
+                return Ok(tail);
+            };
+            if is_key {
+                self.key(plain, hash)?;
+                match rest {
+                    [b':', b'"', value @ ..] => tail = value,
+                    [b':', rest @ ..] => {
+                        self.state = State::Value;
+                        return Ok(rest);
+                    }
+                    _ => return Ok(rest),
+                }
+            } else {
                 self.end_text(plain, true);
-                return Ok(rest);
+                match rest {
+                    [b',', b'"', key @ ..] if self.in_object => tail = key,
+                    _ => return Ok(rest),
+                }
             }
-            self.key(plain)?;
-            // The colon mostly follows at once.
-            let Some((b':', rest)) = rest.split_first() else { return Ok(rest) };
-            self.state = State::Value;
-            return Ok(rest);
+            is_key = !is_key;
         }
-        self.scalar.begin(is_key, is_key || self.next != 0);
-        self.state = State::Text;
-        Ok(tail)
     }
 
     /// Inside a text, up to its end or to what interrupts it.
@@ -293,7 +309,7 @@ impl<'p> Walk<'p> {
                 match (is_key, is_broken, is_too_long) {
                     (true, true, _) => return Err(Unreadable::NotJson),
                     (true, false, true) => return Err(Unreadable::TooManyKeys),
-                    (true, false, false) => self.key(&text)?,
+                    (true, false, false) => self.key(&text, hash(&text))?,
                     (false, ..) => self.end_text(&text, !is_broken && !is_too_long),
                 }
                 self.scalar.read = text;
@@ -313,14 +329,13 @@ impl<'p> Walk<'p> {
         self.end_value();
     }
 
-    /// A key is complete.
-    fn key(&mut self, key: &[u8]) -> Result<(), Unreadable> {
+    /// A key with this hash is complete.
+    fn key(&mut self, key: &[u8], hash: u64) -> Result<(), Unreadable> {
         if key.len() > KEY_BYTES_MAX {
             return Err(Unreadable::TooManyKeys);
         }
         let Some(object) = self.containers.last() else { return Err(Unreadable::NotJson) };
         let siblings = self.keys.get(object.first_key..).unwrap_or_default();
-        let hash = hash(key);
         if siblings.contains(&hash) {
             return Err(Unreadable::DuplicateKey);
         }
@@ -518,38 +533,101 @@ fn bit(index: usize) -> u32 {
     u32::try_from(index).ok().and_then(|index| 1_u32.checked_shl(index)).unwrap_or(0)
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// What of `bytes` can stand in a text as it is, what follows it, and the hash of a key.
+fn plain(is_key: bool, bytes: &[u8]) -> (&[u8], &[u8], u64) {
+    let (length, hash) = if is_key { special_and_hash(bytes) } else { (special(bytes), 0) };
+    let (plain, rest) = bytes.split_at_checked(length).unwrap_or((bytes, b""));
+    (plain, rest, hash)
+}
+
 /// The index of the first byte that cannot stand in a text as it is: a quote, a
 /// backslash, a control character. Eight bytes are looked at together.
 fn special(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
     let mut at = 0_usize;
     let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
-        let word = u64::from_le_bytes(*word);
-        // A byte of zero in `it` is found exactly, at least the lowest one, which counts.
-        let zero = |it: u64| it.wrapping_sub(ONES) & !it & HIGHS;
-        let quote = zero(word ^ ONES.wrapping_mul(0x22));
-        let backslash = zero(word ^ ONES.wrapping_mul(0x5c));
-        let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGHS;
-        let found = quote | backslash | control;
-        if found != 0 {
-            return at.saturating_add((found.trailing_zeros() >> 3) as usize);
+        if let Some(index) = special_in(u64::from_le_bytes(*word)) {
+            return at.saturating_add(index as usize);
         }
         at = at.saturating_add(8);
     }
-    let in_rest = rest.iter().position(|it| matches!(it, b'"' | b'\\' | 0..0x20));
-    at.saturating_add(in_rest.unwrap_or(rest.len()))
+    at.saturating_add(special_byte(rest))
+}
+
+/// The same, and the hash of what stands before it.
+fn special_and_hash(bytes: &[u8]) -> (usize, u64) {
+    let (mut at, mut state) = (0_usize, 0);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        if let Some(index) = special_in(word) {
+            let before = word & !u64::MAX.checked_shl(index.wrapping_mul(8)).unwrap_or(0);
+            let length = at.saturating_add(index as usize);
+            return (length, conclude(mix(state, before), length));
+        }
+        state = mix(state, word);
+        at = at.saturating_add(8);
+    }
+    let length = special_byte(rest);
+    let last = padded(rest.get(..length).unwrap_or_default());
+    let length = at.saturating_add(length);
+    (length, conclude(mix(state, last), length))
+}
+
+/// The index of the first such byte in eight, if there is one.
+fn special_in(word: u64) -> Option<u32> {
+    // A byte of zero in `it` is found exactly, at least the lowest one, which counts.
+    let zero = |it: u64| it.wrapping_sub(ONES) & !it & HIGHS;
+    let quote = zero(word ^ ONES.wrapping_mul(0x22));
+    let backslash = zero(word ^ ONES.wrapping_mul(0x5c));
+    let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGHS;
+    let found = quote | backslash | control;
+    (found != 0).then(|| found.trailing_zeros() >> 3)
+}
+
+fn special_byte(rest: &[u8]) -> usize {
+    rest.iter().position(|it| matches!(it, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
 }
 
 /// A quick hash, eight bytes at a time. A collision makes two keys look like one: the
 /// request, which its sender signed, is refused then. So a hash that an adversary can
 /// collide does no harm.
 fn hash(key: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(ODD).rotate_left(29);
     let (words, rest) = key.as_chunks::<8>();
-    let hash = words.iter().fold(key.len() as u64, |it, word| mix(it, u64::from_le_bytes(*word)));
-    let tail = rest.iter().fold(0_u64, |tail, byte| tail << 8 | u64::from(*byte));
-    mix(hash, tail).wrapping_mul(ODD)
+    let state = words.iter().fold(0, |it, word| mix(it, u64::from_le_bytes(*word)));
+    conclude(mix(state, padded(rest)), key.len())
+}
+
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn mix(state: u64, word: u64) -> u64 {
+    (state ^ word).wrapping_mul(ODD).rotate_left(29)
+}
+
+fn conclude(state: u64, length: usize) -> u64 {
+    (state ^ length as u64).wrapping_mul(ODD)
+}
+
+/// Less than eight bytes as a word, the first one lowest.
+fn padded(rest: &[u8]) -> u64 {
+    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_the_same_hash_wherever_it_ends() {
+        for length in 0..40 {
+            let key: Vec<u8> = (0..length).map(|it| b'a' + it % 26).collect();
+            for behind in ["", "\"", "\":1}", "\":\"something longer than a word\"}"] {
+                let text = [&key, behind.as_bytes()].concat();
+                assert_eq!(special_and_hash(&text), (key.len(), hash(&key)), "{length} {behind}");
+            }
+        }
+    }
 }

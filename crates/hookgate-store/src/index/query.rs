@@ -160,14 +160,28 @@ fn number_of(connection: &Connection, word: &str) -> Result<Option<i64>, rusqlit
     select.query_row([word], |row| row.get(0)).optional()
 }
 
-/// The event of an id.
+/// The event of an id. An id begins with the time of its event, so the spans lead to the
+/// few thousand places it can stand at, and no tree of ids is kept on the way of a request.
 pub(crate) fn by_id(
     connection: &Connection,
     id: EventId,
 ) -> Result<Option<Found>, rusqlite::Error> {
-    let mut select =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE id = ?1"))?;
-    select.query_row([id.0.as_bytes()], found).optional()
+    let Some(at) = time_of(id) else { return Ok(None) };
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM spans CROSS JOIN events
+         WHERE first_at <= ?1 AND last_at >= ?1
+         AND seq BETWEEN span << {SPAN_BITS} AND ((span + 1) << {SPAN_BITS}) - 1
+         AND received_at = ?1 AND id = ?2"
+    ))?;
+    select.query_row(rusqlite::params![at, id.0.as_bytes()], found).optional()
+}
+
+/// When the event of an id was received, in milliseconds since 1970; nothing if it is no
+/// id of an event.
+fn time_of(id: EventId) -> Option<i64> {
+    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
+    let millis = seconds.checked_mul(1000)?.checked_add(u64::from(nanos / 1_000_000))?;
+    i64::try_from(millis).ok()
 }
 
 /// The event at a place.

@@ -1,7 +1,7 @@
 //! The tables of the index.
 
 /// The version of the tables, in `user_version`. Another one: the index is made anew.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Marks the file as an index of Hookgate, in `application_id`.
 pub(crate) const APPLICATION: i64 = 0x484b_4758;
@@ -34,7 +34,6 @@ CREATE TABLE events (
     external_id TEXT,
     dedupe BLOB
 ) STRICT;
-CREATE INDEX events_id ON events (id);
 CREATE INDEX events_conversation ON events (conversation) WHERE conversation IS NOT NULL;
 CREATE INDEX events_quarantined ON events (seq) WHERE status = 1;
 CREATE INDEX events_unproven ON events (place) WHERE log = 1;
