@@ -1,44 +1,99 @@
 //! Whose event is it: what a proven request becomes.
 //!
-//! `Verified → Attributed | Quarantined`. Both are made here and nowhere else, from a
-//! [`Verified`] or an [`Unproven`], so nothing can be stored that was not judged.
+//! `Verified → Readable → Decided → Attributed | Quarantined`. Each is made only from the
+//! one before, here and nowhere else, so nothing can be stored that was not judged.
+//!
+//! Between reading and deciding somebody has to ask the registry what it knows of the
+//! request's claims ([`Consulted`]); the decision itself is a function ([`rule::decide`]).
+
+pub mod rule;
 
 use std::io::Read;
 
-use crate::event::{Claim, ClaimKind, Facts};
+pub use self::rule::{AgentMatch, Circumstances, Conflict, Decision, Ownership, OwnershipMode, Rule};
+use self::rule::{Lack, decide};
+use crate::event::{Answer, Claim, Facts, Kind};
 use crate::json::{self, Unreadable};
-use crate::provider::Hint;
+use crate::provider::{Hint, Refusal};
 use crate::received::{Body, Received, Unproven, Verified};
+use crate::tenant::TenantId;
 
-/// A proven request that may be acted on.
+/// A proven request whose body could be read. [`read`] is the only maker.
 #[derive(Debug)]
-pub struct Attributed {
+pub struct Readable {
     verified: Verified,
     facts: Facts,
-    ownership: Ownership,
 }
 
-/// The verdict on whose event it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ownership {
-    /// A tenant's.
-    Owned,
-    /// Nobody's that we know: the operator's alone.
-    Unattributed,
-    /// Its claims name different tenants.
-    Contradiction,
+/// What the registry knows of a request's claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consulted {
+    /// Whether there is any tenant.
+    pub tenants_exist: bool,
+    /// Whose each claim is, in the order of the claims. That of a conversation is in
+    /// `conversation` as well.
+    pub owners: Vec<Option<TenantId>>,
+    /// The conversation that the first claim of its kind names.
+    pub conversation: Option<Conversation>,
 }
 
-impl Ownership {
+/// A conversation that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The agent it is known with.
+    pub agent_id: Option<String>,
+    /// Our phone number it is known with.
+    pub phone_number_id: Option<String>,
+    /// How it came to be known.
+    pub origin: Origin,
+}
+
+/// How a conversation came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator registered it.
+    Registered,
+    /// Its first event named something bound.
+    Adopted,
+}
+
+impl Origin {
     /// Its name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Owned => "owned",
-            Self::Unattributed => "unattributed",
-            Self::Contradiction => "contradiction",
+            Self::Registered => "registered",
+            Self::Adopted => "adopted",
         }
     }
+}
+
+/// A conversation that an event makes known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// The provider.
+    pub provider: &'static str,
+    /// The provider's id of it.
+    pub external_id: String,
+    /// What is known of it from now on.
+    pub conversation: Conversation,
+}
+
+/// A request together with the decision on it. [`Readable::decide`] is the only maker.
+#[derive(Debug)]
+pub struct Decided {
+    readable: Readable,
+    decision: Decision,
+}
+
+/// A proven request that may be acted on. [`Decided::conclude`] is the only maker.
+#[derive(Debug)]
+pub struct Attributed {
+    verified: Verified,
+    facts: Facts,
+    decision: Decision,
 }
 
 /// A request that is stored and acted on by nobody.
@@ -53,8 +108,10 @@ pub struct Quarantined {
 pub enum Content {
     /// A request without proof. Its body is never interpreted.
     Unproven(Unproven),
-    /// A proven request, and its facts if it could be read.
-    Proven(Verified, Option<Facts>),
+    /// A proven request that cannot be read.
+    Unreadable(Verified),
+    /// A proven request, what it says, and the decision on it.
+    Read(Verified, Facts, Decision),
 }
 
 /// Why a request stands in quarantine.
@@ -69,6 +126,18 @@ pub enum Cause {
     /// It names no organisation (MightyCall).
     #[error("no organization context")]
     NoOrganization,
+    /// It must name a call and does not (Vapi).
+    #[error("it names no call")]
+    NoCall,
+    /// Its call is not known and cannot be adopted (Vapi).
+    #[error("its call is not known")]
+    UnknownCall,
+    /// It belongs to nobody.
+    #[error("it belongs to no tenant")]
+    Unattributed,
+    /// What it claims contradicts what is known.
+    #[error("{0}")]
+    Contradiction(Conflict),
 }
 
 impl Cause {
@@ -79,6 +148,145 @@ impl Cause {
             Self::Unproven => "unproven",
             Self::Unreadable(_) => "unreadable",
             Self::NoOrganization => "no_organization",
+            Self::NoCall => "no_call",
+            Self::UnknownCall => "unknown_call",
+            Self::Unattributed => "unattributed",
+            Self::Contradiction(_) => "contradiction",
+        }
+    }
+
+    /// Whether a decision on ownership put it there, so that another can take it out.
+    #[must_use]
+    pub fn is_of_ownership(name: &str) -> bool {
+        ["no_organization", "unknown_call", "unattributed", "contradiction"].contains(&name)
+    }
+}
+
+/// What the sender of a quarantined event is told, once it is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// What its provider takes for a success.
+    Success(Answer),
+    /// A refusal.
+    Refused(Refusal),
+}
+
+/// What a proven request is told whose body cannot be read.
+const UNREADABLE: Refusal = Refusal { status: 400, body: r#"{"error":"Invalid JSON payload"}"# };
+
+/// What a proven request is told that names no organisation.
+const NO_ORGANIZATION: Refusal =
+    Refusal { status: 400, body: r#"{"error":"No organization context"}"# };
+
+/// Reads a proven request whose body is in memory.
+///
+/// # Errors
+///
+/// [`Quarantined`]: store it as such and answer by [`Quarantined::told`].
+pub fn read(verified: Verified) -> Result<Readable, Box<Quarantined>> {
+    let fields = match &verified.received().body {
+        Body::Whole(body) => json::extract(body, verified.received().source.provider.fields),
+        // A large body comes with a reader (`read_from`); without one nothing of it can be
+        // read.
+        Body::Blob(_) => Err(Unreadable::NotJson),
+    };
+    readable(verified, fields)
+}
+
+/// The same for a body in a file, which `body` reads.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_from(verified: Verified, body: impl Read) -> Result<Readable, Box<Quarantined>> {
+    let fields = json::extract_from(body, verified.received().source.provider.fields);
+    readable(verified, fields)
+}
+
+fn readable(
+    verified: Verified,
+    fields: Result<json::Fields, Unreadable>,
+) -> Result<Readable, Box<Quarantined>> {
+    let received = verified.received();
+    let source = &received.source;
+    let facts = match fields {
+        Ok(fields) => (source.provider.read)(
+            &fields,
+            &Hint {
+                tool: received.tool,
+                headers: &received.headers,
+                flat_claims: source.rule.flat_agent_id && received.token.is_none(),
+            },
+        ),
+        Err(fault) => {
+            let (content, cause) = (Content::Unreadable(verified), Cause::Unreadable(fault));
+            return Err(Box::new(Quarantined { content, cause }));
+        }
+    };
+    Ok(Readable { verified, facts })
+}
+
+impl Readable {
+    /// The request.
+    #[must_use]
+    pub fn received(&self) -> &Received {
+        self.verified.received()
+    }
+
+    /// What must be asked about.
+    #[must_use]
+    pub fn claims(&self) -> &[Claim] {
+        &self.facts.claims
+    }
+
+    /// Decides whose it is, by what the registry says of its claims.
+    #[must_use]
+    pub fn decide(mut self, consulted: &Consulted) -> Decided {
+        let received = self.verified.received();
+        let token = received.token.as_ref().and_then(|it| it.tenant.as_ref());
+        let circumstances = Circumstances::of(&received.source, token);
+        let decision = decide(&self.facts, consulted, circumstances);
+        for (claim, owner) in self.facts.claims.iter_mut().zip(&consulted.owners) {
+            claim.tenant.clone_from(owner);
+        }
+        Decided { readable: self, decision }
+    }
+}
+
+impl Decided {
+    /// The decision.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The request without the decision: what it rests on has changed meanwhile.
+    #[must_use]
+    pub fn undecided(self) -> Readable {
+        self.readable
+    }
+
+    /// What becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Quarantined`]: store it as such and answer by [`Quarantined::told`].
+    pub fn conclude(self) -> Result<Attributed, Box<Quarantined>> {
+        let Self { readable: Readable { verified, facts }, decision } = self;
+        let cause = match (decision.conflict, decision.lack, decision.ownership) {
+            (Some(conflict), ..) => Some(Cause::Contradiction(conflict)),
+            (_, Some(Lack::Call), _) => Some(Cause::NoCall),
+            (_, Some(Lack::KnownCall), _) => Some(Cause::UnknownCall),
+            (_, Some(Lack::Organization), _) => Some(Cause::NoOrganization),
+            (_, _, Ownership::Unattributed) if decision.enforced => Some(Cause::Unattributed),
+            _ => None,
+        };
+        match cause {
+            None => Ok(Attributed { verified, facts, decision }),
+            Some(cause) => {
+                let content = Content::Read(verified, facts, decision);
+                Err(Box::new(Quarantined { content, cause }))
+            }
         }
     }
 }
@@ -102,10 +310,10 @@ impl Attributed {
         &self.facts
     }
 
-    /// Whose it is.
+    /// Whose it is, and why.
     #[must_use]
-    pub fn ownership(&self) -> Ownership {
-        self.ownership
+    pub fn decision(&self) -> &Decision {
+        &self.decision
     }
 }
 
@@ -133,65 +341,32 @@ impl Quarantined {
     pub fn received(&self) -> &Received {
         match &self.content {
             Content::Unproven(unproven) => unproven.received(),
-            Content::Proven(verified, _) => verified.received(),
+            Content::Unreadable(verified) | Content::Read(verified, ..) => verified.received(),
         }
     }
-}
 
-/// Reads a proven request whose body is in memory, and says whose it is.
-///
-/// # Errors
-///
-/// [`Quarantined`]: store it as such and answer by its cause.
-pub fn attribute(verified: Verified) -> Result<Attributed, Box<Quarantined>> {
-    let facts = match &verified.received().body {
-        Body::Whole(body) => json::extract(body, verified.received().source.provider.fields),
-        // A large body comes with a reader (`attribute_from`); without one nothing of it
-        // can be read.
-        Body::Blob(_) => Err(Unreadable::NotJson),
-    };
-    decide(verified, facts)
-}
-
-/// The same for a body in a file, which `body` reads.
-///
-/// # Errors
-///
-/// As [`attribute`].
-pub fn attribute_from(verified: Verified, body: impl Read) -> Result<Attributed, Box<Quarantined>> {
-    let facts = json::extract_from(body, verified.received().source.provider.fields);
-    decide(verified, facts)
-}
-
-fn decide(
-    verified: Verified,
-    fields: Result<json::Fields, Unreadable>,
-) -> Result<Attributed, Box<Quarantined>> {
-    let received = verified.received();
-    let facts = match fields {
-        Ok(fields) => (received.source.provider.read)(
-            &fields,
-            &Hint { tool: received.tool, headers: &received.headers },
-        ),
-        Err(fault) => {
-            let content = Content::Proven(verified, None);
-            return Err(Box::new(Quarantined { content, cause: Cause::Unreadable(fault) }));
+    /// What its sender is told.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        let provider = self.received().source.provider;
+        let (facts, enforced) = match &self.content {
+            Content::Unproven(_) => return Told::Success(Answer::fixed(provider.unread)),
+            Content::Unreadable(_) => return Told::Refused(UNREADABLE),
+            Content::Read(_, facts, decision) => (facts, decision.enforced),
+        };
+        let as_usual = || Told::Success(facts.answer.clone());
+        match self.cause {
+            Cause::NoOrganization => Told::Refused(NO_ORGANIZATION),
+            Cause::NoCall => provider.missing_call.map_or_else(as_usual, Told::Refused),
+            _ if !enforced => as_usual(),
+            // A tool acts, so nobody's call of one is never told that it was done.
+            _ if facts.kind == Kind::ToolCalled => match &facts.refusal {
+                Some(refusal) => Told::Success(refusal.clone()),
+                None => Told::Refused(Refusal::UNAUTHORIZED),
+            },
+            Cause::UnknownCall => provider.unknown_call.map_or_else(as_usual, Told::Refused),
+            Cause::Contradiction(_) => Told::Refused(Refusal::UNAUTHORIZED),
+            Cause::Unattributed | Cause::Unproven | Cause::Unreadable(_) => as_usual(),
         }
-    };
-    if received.source.provider.needs_organization && !names_organization(&facts.claims) {
-        let content = Content::Proven(verified, Some(facts));
-        return Err(Box::new(Quarantined { content, cause: Cause::NoOrganization }));
     }
-    Ok(Attributed { verified, facts, ownership: Ownership::Unattributed })
-}
-
-fn names_organization(claims: &[Claim]) -> bool {
-    let names = |claim: &Claim| {
-        let organization = matches!(
-            claim.kind,
-            ClaimKind::Organization | ClaimKind::Integration | ClaimKind::Account
-        );
-        organization && claim.external_id.is_some()
-    };
-    claims.iter().any(names)
 }

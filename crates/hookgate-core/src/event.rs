@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::tenant::TenantId;
+
 /// What a provider's body says, read once by [`crate::attribution::attribute`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -13,12 +15,17 @@ pub struct Facts {
     pub external_id: Option<String>,
     /// The provider's id of the call, chat, thread or ticket.
     pub conversation_id: Option<String>,
+    /// Whether its type belongs to a call, so that one must be named (Vapi).
+    pub bears_call: bool,
     /// What makes a repetition of this event recognisable; nothing means: the same bytes.
     pub dedupe: Option<String>,
     /// The ids that the provider attests.
     pub claims: Vec<Claim>,
     /// What the provider is told once the event is durable.
     pub answer: Answer,
+    /// What it is told instead of a tool call that belongs to nobody, where the provider
+    /// takes nothing but a success.
+    pub refusal: Option<Answer>,
 }
 
 /// The canonical kinds of event.
@@ -109,6 +116,17 @@ pub struct Claim {
     /// The id; nothing if something else than a text or whole number stands in its
     /// place. An account key is a credential: of it only a digest is kept.
     pub external_id: Option<String>,
+    /// Whose the id is, by the bindings at the time. Attribution fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+}
+
+impl Claim {
+    /// A claim that nobody has looked up yet.
+    #[must_use]
+    pub const fn new(kind: ClaimKind, external_id: Option<String>) -> Self {
+        Self { kind, external_id, tenant: None }
+    }
 }
 
 /// What a claimed id names.
@@ -129,6 +147,39 @@ pub enum ClaimKind {
     Conversation,
     /// A tenant by its own id (MightyCall's `org_id`).
     Organization,
+}
+
+impl ClaimKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Agent,
+        Self::PhoneNumber,
+        Self::Integration,
+        Self::Account,
+        Self::Property,
+        Self::Conversation,
+        Self::Organization,
+    ];
+
+    /// Its name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::PhoneNumber => "phone_number",
+            Self::Integration => "integration",
+            Self::Account => "account",
+            Self::Property => "property",
+            Self::Conversation => "conversation",
+            Self::Organization => "organization",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A body for the provider. Only the front door can send it, and only with the receipt

@@ -21,5 +21,6 @@ pub mod scheme;
 pub mod secret;
 pub mod sign;
 pub mod source;
+pub mod tenant;
 pub mod time;
 pub mod verify;

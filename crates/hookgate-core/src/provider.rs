@@ -44,6 +44,12 @@ pub struct Provider {
     pub large_body_bytes_max: u64,
     /// Whether an event must name an organisation.
     pub needs_organization: bool,
+    /// What a proven request is told that must name a call and does not; nothing where an
+    /// event need not name one.
+    pub missing_call: Option<Refusal>,
+    /// What a proven request is told whose call nobody registered and nobody can adopt;
+    /// nothing where it is kept like any other that is nobody's.
+    pub unknown_call: Option<Refusal>,
     /// Whether a request with an `Echo` header is answered with the same header.
     pub echoes: bool,
     /// The fields that [`Self::read`] wants.
@@ -77,6 +83,9 @@ pub struct Hint<'a> {
     pub tool: Option<&'static str>,
     /// Its headers. Nothing in them is attested: they name an event, never an owner.
     pub headers: &'a Headers,
+    /// Whether ids that stand among the arguments of a tool call count as claims, where
+    /// the provider attests none beside them.
+    pub flat_claims: bool,
 }
 
 /// The provider of this name.
@@ -94,7 +103,7 @@ pub(crate) fn claims(fields: &Fields, rows: &[(ClaimKind, usize)]) -> Vec<Claim>
             Some(Field::Text(text)) if text.is_empty() => continue,
             Some(_) => fields.word(path),
         };
-        let claim = Claim { kind, external_id };
+        let claim = Claim::new(kind, external_id);
         if !claims.contains(&claim) {
             claims.push(claim);
         }

@@ -1,5 +1,6 @@
 //! A request as it was received, and the two things that judging it can make of it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 
 use crate::headers::Headers;
 use crate::source::Source;
+use crate::tenant::TenantId;
 use crate::time::Timestamp;
 use crate::verify::{Examination, Proof, Rejection};
 
@@ -21,6 +23,8 @@ pub struct Received {
     pub target: String,
     /// The tool that the path names, if it is the path of a tool call.
     pub tool: Option<&'static str>,
+    /// The URL token by which it came.
+    pub token: Option<Token>,
     /// Headers in order.
     pub headers: Headers,
     /// The raw body.
@@ -35,8 +39,17 @@ pub struct Received {
     pub correlation_id: String,
 }
 
-/// The exact bytes of a body.
-#[derive(Clone, Debug)]
+/// A URL token that was found to be in force. The token itself is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: String,
+    /// The tenant that it names, if it does.
+    pub tenant: Option<TenantId>,
+}
+
+/// The exact bytes of a body. Its `Debug` shows none of them.
+#[derive(Clone)]
 pub enum Body {
     /// In memory.
     Whole(Bytes),
@@ -53,6 +66,12 @@ pub struct Blob {
     pub bytes: u64,
     /// Its SHA-256, computed while it was written.
     pub sha256: [u8; 32],
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "({} bytes)", self.len())
+    }
 }
 
 impl Body {

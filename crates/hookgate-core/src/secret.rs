@@ -5,6 +5,15 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+/// Secrets that everybody knows, because they were published: the example of MightyCall's
+/// guide, that of Tawk.to's `.env.example`, and what a published MightyCall receiver falls
+/// back to when its variable is not set.
+const PUBLISHED: [&str; 3] = [
+    "a7f3c9e2b1d4f8a3c5e7b9d1f3a5c7e9b1d3f5a7c9e1b3d5f7a9c1e3f5a7c9",
+    "your_secret_here",
+    "your-secret-key",
+];
+
 /// One secret. It prints as nothing, clones share its memory, and that is wiped when the
 /// last of them goes.
 #[derive(Clone)]
@@ -71,6 +80,14 @@ impl Secrets {
     #[must_use]
     pub fn account_keys(&self) -> &[Secret] {
         &self.account_keys
+    }
+
+    /// Whether one of them was published, so that everybody can sign with it.
+    #[must_use]
+    pub fn has_published(&self) -> bool {
+        let is_published =
+            |it: &Secret| PUBLISHED.iter().any(|text| text.as_bytes() == it.expose());
+        self.shared.iter().chain(&self.account_keys).any(is_published)
     }
 
     /// Whether there is nothing to prove a request with.

@@ -1,13 +1,15 @@
 //! A source: one inbound endpoint of a provider, as configured.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderName;
 
 use crate::provider::{BODY_BYTES_MAX, Provider};
+use crate::attribution::Rule;
 use crate::scheme::Policy;
 use crate::secret::Secrets;
+use crate::tenant::TenantId;
 
 /// What happens to a request that does not prove its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,12 @@ pub struct Source {
     pub large_body_bytes_max: u64,
     /// The headers in which its tokens travel (from the policy).
     pub token_headers: Vec<HeaderName>,
+    /// How ownership is judged here.
+    pub rule: Rule,
+    /// The tenant whose events alone come here, if it is one's.
+    pub tenant: Option<TenantId>,
+    /// After how many days its events are erased; nothing: never.
+    pub retention_days: Option<u32>,
 }
 
 impl Source {
@@ -68,6 +76,9 @@ impl Source {
             verification,
             body_bytes_max: BODY_BYTES_MAX,
             large_body_bytes_max: provider.large_body_bytes_max,
+            rule: Rule::default(),
+            tenant: None,
+            retention_days: None,
         }
     }
 }
@@ -151,5 +162,29 @@ impl Sources {
         let mut paths: Vec<&str> = leads_here.map(|(path, _)| path.as_str()).collect();
         paths.sort_unstable();
         paths
+    }
+}
+
+/// The sources in force. They change while the gateway runs: whoever needs them asks each
+/// time.
+#[derive(Debug, Default)]
+pub struct CurrentSources(RwLock<Arc<Sources>>);
+
+impl CurrentSources {
+    /// Begins with these.
+    #[must_use]
+    pub fn new(sources: Arc<Sources>) -> Self {
+        Self(RwLock::new(sources))
+    }
+
+    /// Those in force now.
+    #[must_use]
+    pub fn get(&self) -> Arc<Sources> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in force.
+    pub fn set(&self, sources: Arc<Sources>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = sources;
     }
 }

@@ -23,6 +23,8 @@ pub const PROVIDER: Provider = Provider {
     // 77 MB. No maximum is published.
     large_body_bytes_max: 128 * 1024 * 1024,
     needs_organization: false,
+    missing_call: None,
+    unknown_call: None,
     echoes: false,
     fields: FIELDS,
     read,
@@ -90,8 +92,10 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         kind,
         external_id: None,
         conversation_id,
+        bears_call: false,
         dedupe,
         claims,
         answer: Answer::OK,
+        refusal: None,
     }
 }

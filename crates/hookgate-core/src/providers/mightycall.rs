@@ -26,6 +26,8 @@ pub const PROVIDER: Provider = Provider {
     unread: r#"{"success":true,"message":"Event recorded"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: true,
+    missing_call: None,
+    unknown_call: None,
     echoes: true,
     fields: FIELDS,
     read,
@@ -70,6 +72,7 @@ const ROOT_CALL_ID: usize = 10;
 const ORG_ID: usize = 11;
 const INTEGRATION_ID: usize = 12;
 const API_KEY: usize = 13;
+const EXTENSION: usize = 14;
 
 const FIELDS: &[Path] = &[
     &["event"],
@@ -86,6 +89,7 @@ const FIELDS: &[Path] = &[
     &["org_id"],
     &["integration_id"],
     &["ApiKey"],
+    &["Body", "Extension"],
 ];
 
 /// What an event is about: the word of the answer, the name of its id there, and where
@@ -145,7 +149,12 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
 
     let mut claims = claims(
         fields,
-        &[(ClaimKind::Organization, ORG_ID), (ClaimKind::Integration, INTEGRATION_ID)],
+        &[
+            (ClaimKind::Organization, ORG_ID),
+            (ClaimKind::Integration, INTEGRATION_ID),
+            // Who takes or makes the call stands behind an extension.
+            (ClaimKind::Agent, EXTENSION),
+        ],
     );
     // The key is a credential, so the claim holds a digest of it, which names the account
     // as well. 16 bytes of SHA-256 keep accounts apart.
@@ -154,15 +163,17 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
     {
         let digest = hex::encode(sha256(account_key.as_bytes()));
         let external_id = digest.get(..32).map(|digest| format!("sha256:{digest}"));
-        claims.push(Claim { kind: ClaimKind::Account, external_id });
+        claims.push(Claim::new(ClaimKind::Account, external_id));
     }
     Facts {
         kind: kind(&event_type),
         dedupe: key(&[Some(&event_type), external_id.as_deref()]),
         conversation_id: first(fields, &[CALL_ID, BODY_ID, ROOT_CALL_ID]).or(subject_id),
+        bears_call: false,
         external_id,
         event_type,
         claims,
         answer: Answer::json(&told),
+        refusal: None,
     }
 }

@@ -30,6 +30,8 @@ pub const PROVIDER: Provider = Provider {
     unread: r#"{"status":"ok"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: false,
+    missing_call: None,
+    unknown_call: None,
     echoes: false,
     fields: FIELDS,
     read,
@@ -93,7 +95,7 @@ const ONCE: [&str; 6] =
 
 fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
     if let Some(tool) = hint.tool {
-        return read_tool_call(fields, tool);
+        return read_tool_call(fields, tool, hint.flat_claims);
     }
     let event_type = match (fields.text(EVENT), fields.text(NAME)) {
         (Some(event), _) => event.to_owned(),
@@ -135,7 +137,17 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
         _ => {}
     }
     let claims = claims(fields, &rows);
-    Facts { event_type, kind, external_id: None, conversation_id, dedupe, claims, answer }
+    Facts {
+        event_type,
+        kind,
+        external_id: None,
+        conversation_id,
+        bears_call: false,
+        dedupe,
+        claims,
+        answer,
+        refusal: None,
+    }
 }
 
 /// What a tool call is told as long as no connector carries it out.
@@ -147,23 +159,24 @@ const TOOL_NOT_AVAILABLE: Answer = Answer {
 };
 
 /// A call of a custom function on a path of its own: the full form with `call`, or the
-/// arguments alone at the root.
-fn read_tool_call(fields: &Fields, tool: &'static str) -> Facts {
+/// arguments alone at the root. What stands among the arguments a model may have filled
+/// in, so it counts only where nothing better is there and the source says so.
+fn read_tool_call(fields: &Fields, tool: &'static str, flat_claims: bool) -> Facts {
+    let attested = [(ClaimKind::Conversation, CALL_ID), (ClaimKind::Agent, CALL_AGENT)];
+    let flat = [(ClaimKind::Conversation, ROOT_CALL_ID), (ClaimKind::Agent, ROOT_AGENT)];
+    let mut claims = claims(fields, &attested);
+    if claims.is_empty() && flat_claims {
+        claims = crate::provider::claims(fields, &flat);
+    }
     Facts {
         event_type: format!("tool:{tool}"),
         kind: Kind::ToolCalled,
         external_id: None,
         conversation_id: first(fields, &[CALL_ID, ROOT_CALL_ID]),
+        bears_call: false,
         dedupe: None,
-        claims: claims(
-            fields,
-            &[
-                (ClaimKind::Conversation, CALL_ID),
-                (ClaimKind::Conversation, ROOT_CALL_ID),
-                (ClaimKind::Agent, CALL_AGENT),
-                (ClaimKind::Agent, ROOT_AGENT),
-            ],
-        ),
+        claims,
         answer: TOOL_NOT_AVAILABLE,
+        refusal: None,
     }
 }

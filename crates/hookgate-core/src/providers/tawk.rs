@@ -24,6 +24,8 @@ pub const PROVIDER: Provider = Provider {
     unread: r#"{"status":"ok"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: false,
+    missing_call: None,
+    unknown_call: None,
     echoes: false,
     fields: FIELDS,
     read,
@@ -65,8 +67,10 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
             .filter(|id| id.len() <= crate::json::TEXT_BYTES_MAX)
             .map(str::to_owned),
         conversation_id: first(fields, &[CHAT_ID, TRANSCRIPT_CHAT_ID, TICKET_ID]),
+        bears_call: false,
         dedupe: None,
         claims: claims(fields, &[(ClaimKind::Property, PROPERTY)]),
         answer: Answer::OK,
+        refusal: None,
     }
 }

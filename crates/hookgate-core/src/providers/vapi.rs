@@ -9,7 +9,7 @@
 use serde_json::json;
 
 use crate::event::{Answer, ClaimKind, Facts, Kind};
-use crate::json::{Fields, Path};
+use crate::json::{Field, Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
 
 /// The row.
@@ -25,6 +25,8 @@ pub const PROVIDER: Provider = Provider {
     unread: r#"{"status":"ok"}"#,
     large_body_bytes_max: BODY_BYTES_MAX,
     needs_organization: false,
+    missing_call: Some(Refusal { status: 400, body: r#"{"error":"Missing call ID"}"# }),
+    unknown_call: Some(Refusal { status: 404, body: r#"{"error":"Call not found"}"# }),
     echoes: false,
     fields: FIELDS,
     read,
@@ -89,29 +91,34 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
     let tool_calls: Vec<&str> = fields
         .all(TOOL_CALL_ID)
         .filter_map(|field| match field {
-            crate::json::Field::Text(id) => Some(id.as_str()),
+            Field::Text(id) => Some(id.as_str()),
             _ => None,
         })
         .collect();
-    let claims = claims(
-        fields,
-        &[
-            (ClaimKind::Conversation, CALL),
-            (ClaimKind::Conversation, ROOT_CALL),
-            (ClaimKind::Agent, ASSISTANT),
-            (ClaimKind::Agent, ROOT_ASSISTANT),
-            (ClaimKind::Agent, CHAT_ASSISTANT),
-            (ClaimKind::Agent, SESSION_ASSISTANT),
-            (ClaimKind::PhoneNumber, PHONE_NUMBER),
-            (ClaimKind::PhoneNumber, ROOT_PHONE_NUMBER),
-            (ClaimKind::PhoneNumber, PHONE_NUMBER_OBJECT),
-        ],
-    );
+    let mut rows = vec![
+        (ClaimKind::Conversation, CALL),
+        (ClaimKind::Conversation, ROOT_CALL),
+        (ClaimKind::Agent, ASSISTANT),
+        (ClaimKind::Agent, ROOT_ASSISTANT),
+        (ClaimKind::Agent, CHAT_ASSISTANT),
+        (ClaimKind::Agent, SESSION_ASSISTANT),
+        (ClaimKind::PhoneNumber, PHONE_NUMBER),
+        (ClaimKind::PhoneNumber, ROOT_PHONE_NUMBER),
+        (ClaimKind::PhoneNumber, PHONE_NUMBER_OBJECT),
+    ];
+    // A message without a call belongs to its chat, else to its session.
+    let is_named = |path: &usize| fields.get(*path).is_some_and(|it| *it != Field::Null);
+    if ![CALL, ROOT_CALL].iter().any(is_named) {
+        rows.extend([CHAT, SESSION].iter().find(|it| is_named(it)).map(|it| (ClaimKind::Conversation, *it)));
+    }
+    let claims = claims(fields, &rows);
     Facts {
         kind: kind(&event_type, fields),
         external_id: tool_calls.first().map(|&id| id.to_owned()),
         dedupe: dedupe(&event_type, call.as_deref(), fields.text(STATUS), &tool_calls),
         answer: answer(&event_type, &tool_calls),
+        refusal: refusal(&event_type, &tool_calls),
+        bears_call: bears_call(&event_type),
         conversation_id,
         event_type,
         claims,
@@ -148,6 +155,27 @@ fn dedupe(
         "tool-calls" if !tool_calls.is_empty() => {
             key(&[Some(event_type), call, Some(&tool_calls.join("\u{1e}"))])
         }
+        _ => None,
+    }
+}
+
+/// Whether a message of this type belongs to a call. A request for an assistant comes
+/// while there is none yet.
+fn bears_call(event_type: &str) -> bool {
+    let own_ids = ["chat.", "session.", "campaign."];
+    event_type != "assistant-request" && !own_ids.iter().any(|it| event_type.starts_with(it))
+}
+
+/// Vapi reads nothing but a 200, and speaks the error of a tool.
+fn refusal(event_type: &str, tool_calls: &[&str]) -> Option<Answer> {
+    const SENTENCE: &str = "I am sorry, I cannot do that on this call.";
+    match event_type {
+        "tool-calls" => {
+            let refuse = |id: &&str| json!({"toolCallId": id, "error": SENTENCE});
+            let results = tool_calls.iter().map(refuse).collect::<Vec<_>>();
+            Some(Answer::json(&json!({ "results": results })))
+        }
+        "function-call" => Some(Answer::json(&json!({ "error": SENTENCE }))),
         _ => None,
     }
 }
