@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hookgate_core::attribution::attribute;
+use hookgate_core::attribution::{Consulted, read};
 use hookgate_core::headers::Headers;
 use hookgate_core::received::{Body, Received};
 use hookgate_core::secret::Secrets;
@@ -25,6 +25,7 @@ pub(crate) fn measure() {
     let secrets = Secrets::from_text(body::SECRET, "");
     let source = Arc::new(Source::new("retell", provider, policy, secrets, Verification::Enforce));
     let (mut judged, mut attributed) = (Duration::ZERO, Duration::ZERO);
+    let nobody = Consulted::default();
     for _ in 0..REQUESTS {
         let raw = Bytes::from(body::fresh());
         let signed = body::request(&raw);
@@ -38,7 +39,7 @@ pub(crate) fn measure() {
         let Ok(verified) = received.judge(examination) else { return };
         judged += begin.elapsed();
         let begin = Instant::now();
-        let event = attribute(verified);
+        let event = read(verified).map(|it| it.decide(&nobody).conclude());
         attributed += begin.elapsed();
         drop(event);
     }
@@ -65,6 +66,7 @@ fn receive(source: &Arc<Source>, raw: &Bytes, signed: &[u8]) -> Received {
         method: "POST".to_owned(),
         target: "/webhook/retell".to_owned(),
         tool: None,
+        token: None,
         headers,
         body: Body::Whole(raw.clone()),
         peer: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),

@@ -10,7 +10,9 @@ pub mod rule;
 
 use std::io::Read;
 
-pub use self::rule::{AgentMatch, Circumstances, Conflict, Decision, Ownership, OwnershipMode, Rule};
+pub use self::rule::{
+    AgentMatch, Circumstances, Conflict, Decision, Ownership, OwnershipMode, Rule,
+};
 use self::rule::{Lack, decide};
 use crate::event::{Answer, Claim, Facts, Kind};
 use crate::json::{self, Unreadable};

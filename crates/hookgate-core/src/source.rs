@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderName;
 
-use crate::provider::{BODY_BYTES_MAX, Provider};
 use crate::attribution::Rule;
+use crate::provider::{BODY_BYTES_MAX, Provider};
 use crate::scheme::Policy;
 use crate::secret::Secrets;
 use crate::tenant::TenantId;

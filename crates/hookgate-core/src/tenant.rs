@@ -16,7 +16,9 @@ pub struct TenantId(Arc<str>);
 
 /// A text that is no id of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a tenant's id has 1 to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit")]
+#[error(
+    "a tenant's id has 1 to 64 letters, digits, `.`, `_` and `-`, and begins with a letter or a digit"
+)]
 pub struct NotATenantId;
 
 impl TenantId {

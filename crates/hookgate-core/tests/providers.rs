@@ -52,9 +52,7 @@ fn verified(provider_name: &str, body: Body, tool: Option<&'static str>) -> Veri
 }
 
 /// What becomes of a request where nobody is registered.
-fn conclude(
-    readable: Result<Readable, Box<Quarantined>>,
-) -> Result<Attributed, Box<Quarantined>> {
+fn conclude(readable: Result<Readable, Box<Quarantined>>) -> Result<Attributed, Box<Quarantined>> {
     readable?.decide(&Consulted::default()).conclude()
 }
 
@@ -102,7 +100,8 @@ fn every_sample_of_every_provider_is_read() {
             let tool = name.strip_prefix("tool:").map(|_| "bookings_cancel");
             let verified =
                 verified(row.name, Body::Whole(Bytes::from_static(body.as_bytes())), tool);
-            let event = conclude(read(verified)).unwrap_or_else(|it| panic!("{name}: {}", it.cause()));
+            let event =
+                conclude(read(verified)).unwrap_or_else(|it| panic!("{name}: {}", it.cause()));
             if tool.is_none() && *name != "post_conversation" {
                 assert_eq!(&event.facts().event_type, name, "{}", row.name);
             }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use hookgate_core::attribution::{Attributed, attribute};
+use hookgate_core::attribution::{Attributed, Consulted, read};
 use hookgate_core::headers::Headers;
 use hookgate_core::received::{Body, Received};
 use hookgate_core::secret::Secrets;
@@ -186,6 +186,7 @@ fn request(number: u64) -> Attributed {
         method: "POST".to_owned(),
         target: "/webhook/vapi".to_owned(),
         tool: None,
+        token: None,
         headers,
         body: Body::Whole(Bytes::from(body)),
         peer: [203, 0, 113, 7].into(),
@@ -193,7 +194,9 @@ fn request(number: u64) -> Attributed {
         late: false,
         correlation_id: "5f3c9a528c1e4b3d9d8e2f6b7a1c0d4e".to_owned(),
     };
-    attribute(received.judge(examination).expect("it is proven")).expect("it can be read")
+    let verified = received.judge(examination).expect("it is proven");
+    let readable = read(verified).expect("it can be read");
+    readable.decide(&Consulted::default()).conclude().expect("it may be acted on")
 }
 
 /// Nanoseconds on a processor, by the names of the threads (Linux).

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use hookgate_core::attribution::{Attributed, Content, Ownership, Quarantined};
+use hookgate_core::attribution::{Attributed, Content, Decision, Ownership, Quarantined};
 use hookgate_core::event::Facts;
 use hookgate_core::headers::Headers;
 use hookgate_core::received::{Body, Received, Unproven, Verdict};
 use hookgate_core::scheme::Proof;
 use hookgate_core::secret::MaskKey;
 use hookgate_core::source::Source;
+use hookgate_core::tenant::TenantId;
 use hookgate_journal::LogId;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -52,7 +53,7 @@ impl<'a> Judged<'a> {
         match self {
             Self::Quarantined(event) => match event.content() {
                 Content::Unproven(unproven) => Some(unproven),
-                Content::Proven(..) => None,
+                Content::Unreadable(_) | Content::Read(..) => None,
             },
             Self::Accepted(_) => None,
         }
@@ -62,8 +63,19 @@ impl<'a> Judged<'a> {
         match self {
             Self::Accepted(event) => Some(event.facts()),
             Self::Quarantined(event) => match event.content() {
-                Content::Unproven(_) => None,
-                Content::Proven(_, facts) => facts.as_ref(),
+                Content::Unproven(_) | Content::Unreadable(_) => None,
+                Content::Read(_, facts, _) => Some(facts),
+            },
+        }
+    }
+
+    /// The decision on whose it is, as far as one was made.
+    pub(crate) fn decision(self) -> Option<&'a Decision> {
+        match self {
+            Self::Accepted(event) => Some(event.decision()),
+            Self::Quarantined(event) => match event.content() {
+                Content::Unproven(_) | Content::Unreadable(_) => None,
+                Content::Read(_, _, decision) => Some(decision),
             },
         }
     }
@@ -74,7 +86,9 @@ impl<'a> Judged<'a> {
             Self::Accepted(event) => Some(event.verified().proof().scheme),
             Self::Quarantined(event) => match event.content() {
                 Content::Unproven(unproven) => unproven.scheme(),
-                Content::Proven(verified, _) => Some(verified.proof().scheme),
+                Content::Unreadable(verified) | Content::Read(verified, ..) => {
+                    Some(verified.proof().scheme)
+                }
             },
         }
     }
@@ -90,7 +104,7 @@ impl<'a> Judged<'a> {
             digest.update(text);
         };
         part(received.source.name.as_bytes());
-        part(b"");
+        part(event.decision().tenant().map_or("", TenantId::as_str).as_bytes());
         part(Verdict::Verified.name().as_bytes());
         if let Some(key) = &event.facts().dedupe {
             part(b"key");
@@ -110,12 +124,12 @@ impl<'a> Judged<'a> {
         let received = self.received();
         let unproven = self.unproven();
         let facts = self.facts();
-        let (status, ownership, cause) = match self {
-            Self::Accepted(event) => (Status::Accepted, event.ownership(), None),
-            Self::Quarantined(event) => {
-                (Status::Quarantined, Ownership::Unattributed, Some(event.cause().name()))
-            }
+        let (status, cause) = match self {
+            Self::Accepted(_) => (Status::Accepted, None),
+            Self::Quarantined(event) => (Status::Quarantined, Some(event.cause().name())),
         };
+        let decision = self.decision();
+        let ownership = decision.map_or(Ownership::Unattributed, Decision::ownership);
         let text = |text: &'a String| Cow::Borrowed(text.as_str());
         EventHead {
             record: EVENT,
@@ -127,7 +141,7 @@ impl<'a> Judged<'a> {
             kind: facts.map_or("other", |it| it.kind.name()).into(),
             status: u8::from(status == Status::Quarantined),
             external_id: facts.and_then(|it| it.external_id.as_ref()).map(text),
-            tenant: None,
+            tenant: decision.and_then(Decision::tenant).map(|it| it.as_str().into()),
             conversation: facts.and_then(|it| it.conversation_id.as_ref()).map(text),
             cause: cause.map(Cow::Borrowed),
             late: received.late,

@@ -367,7 +367,9 @@ impl<'a> Judging<'a> {
     fn may_speak(&self, agent: &str, owner: Option<&TenantId>, recorded: Option<&str>) -> bool {
         match (recorded, owner) {
             (Some(recorded), _) if recorded == agent => true,
-            (Some(_), owner) => owner.is_some() && self.at.rule.agent_match == AgentMatch::SameTenant,
+            (Some(_), owner) => {
+                owner.is_some() && self.at.rule.agent_match == AgentMatch::SameTenant
+            }
             (None, Some(_)) => true,
             // As when it had come first: somebody else must vouch for it.
             (None, None) => {

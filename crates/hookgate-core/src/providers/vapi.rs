@@ -109,7 +109,9 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
     // A message without a call belongs to its chat, else to its session.
     let is_named = |path: &usize| fields.get(*path).is_some_and(|it| *it != Field::Null);
     if ![CALL, ROOT_CALL].iter().any(is_named) {
-        rows.extend([CHAT, SESSION].iter().find(|it| is_named(it)).map(|it| (ClaimKind::Conversation, *it)));
+        rows.extend(
+            [CHAT, SESSION].iter().find(|it| is_named(it)).map(|it| (ClaimKind::Conversation, *it)),
+        );
     }
     let claims = claims(fields, &rows);
     Facts {

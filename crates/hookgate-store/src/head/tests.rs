@@ -31,7 +31,7 @@ fn sample() -> EventHead<'static> {
         verdict: "verified".into(),
         scheme: Some("retell.v_d".into()),
         ownership: "unattributed".into(),
-        claims: vec![Claim { kind: ClaimKind::Agent, external_id: Some("a".into()) }].into(),
+        claims: vec![Claim::new(ClaimKind::Agent, Some("a".into()))].into(),
         size: 2,
         sha256: Octets([9; 32]),
         key: Some(Octets([1; 16])),

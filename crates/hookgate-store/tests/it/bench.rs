@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hookgate_core::attribution::{Attributed, Quarantined, attribute, attribute_from};
+use hookgate_core::attribution::{Attributed, Consulted, Quarantined, read, read_from};
 use hookgate_core::headers::Headers;
 use hookgate_core::named;
 use hookgate_core::provider;
@@ -183,6 +183,7 @@ impl Call {
             method: "POST".to_owned(),
             target: self.target.clone(),
             tool: self.tool,
+            token: None,
             headers,
             body,
             peer: self.peer,
@@ -199,19 +200,26 @@ impl Call {
     }
 
     pub(crate) fn accepted(&self) -> Attributed {
-        attribute(self.verified()).expect("it can be read")
+        self.accepted_as(&Consulted::default())
+    }
+
+    /// Accepted where the registry says this.
+    pub(crate) fn accepted_as(&self, consulted: &Consulted) -> Attributed {
+        let readable = read(self.verified()).expect("it can be read");
+        readable.decide(consulted).conclude().expect("it may be acted on")
     }
 
     /// The same with its body in a file.
     pub(crate) fn accepted_large(&self, blob: Blob) -> Attributed {
         let (received, examination) = self.examined(ReceivedBody::Blob(blob));
         let verified = received.judge(examination).expect("it is proven");
-        attribute_from(verified, &*self.body).expect("it can be read")
+        let readable = read_from(verified, &*self.body).expect("it can be read");
+        readable.decide(&Consulted::default()).conclude().expect("it may be acted on")
     }
 
     /// Proven, but not readable.
     pub(crate) fn unreadable(&self) -> Quarantined {
-        *attribute(self.verified()).expect_err("it cannot be read")
+        *read(self.verified()).expect_err("it cannot be read")
     }
 
     /// Not proven.
