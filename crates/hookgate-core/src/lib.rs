@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+pub mod address;
 pub mod attribution;
 pub mod diagnose;
 pub mod digest;
