@@ -107,6 +107,7 @@ pub struct Quarantined {
 
 /// What stands in quarantine.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, mostly behind a box")]
 pub enum Content {
     /// A request without proof. Its body is never interpreted.
     Unproven(Unproven),

@@ -57,7 +57,9 @@ fn mask_server(server: &mut Value) {
     credentials(server);
 }
 
-fn is_credential(key: &str) -> bool {
+/// Whether what stands under this key is a credential.
+#[must_use]
+pub fn is_credential(key: &str) -> bool {
     let plain: String = key
         .chars()
         .filter(|it| !matches!(it, '_' | '-'))

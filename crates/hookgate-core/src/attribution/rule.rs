@@ -297,10 +297,10 @@ impl<'a> Judging<'a> {
     fn decide(&self) -> Decision {
         let Facts { claims, bears_call, conversation_id, .. } = self.facts;
         if claims.iter().any(|it| it.external_id.is_none()) {
-            return match self.lacks_organization() {
-                true => self.nobody(Some(Lack::Organization)),
-                false => self.contradiction(Conflict::WrongType),
-            };
+            if self.lacks_organization() {
+                return self.nobody(Some(Lack::Organization));
+            }
+            return self.contradiction(Conflict::WrongType);
         }
         if self.enforced && *bears_call && conversation_id.is_none() {
             return self.nobody(Some(Lack::Call));
@@ -410,15 +410,15 @@ impl<'a> Judging<'a> {
         if !self.at.provider.needs_organization {
             return false;
         }
-        let names = |(claim, owner): (&Claim, Option<&TenantId>)| match claim.kind {
+        let is_organization = |(claim, owner): (&Claim, Option<&TenantId>)| match claim.kind {
             ClaimKind::Organization => claim.external_id.is_some(),
             // Without tenants all accounts are the operator's own.
             ClaimKind::Account => owner.is_some() || !self.consulted.tenants_exist,
             _ => owner.is_some(),
         };
-        let named = self.owned().any(names);
+        let is_named = self.owned().any(is_organization);
         let unknown = self.enforced && self.names_unknown_organization();
-        unknown || !(named || self.at.token.is_some() || self.at.source.is_some())
+        unknown || !(is_named || self.at.token.is_some() || self.at.source.is_some())
     }
 
     fn names_unknown_organization(&self) -> bool {
