@@ -11,6 +11,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hookgate-core", &[]),
     ("hookgate-journal", &[]),
     ("hookgate-store", &["hookgate-core", "hookgate-journal"]),
+    ("hookgate-egress", &["hookgate-core"]),
+    ("hookgate-secrets", &["hookgate-core", "hookgate-store", "hookgate-egress"]),
     ("hookgate-ingress", &["hookgate-core", "hookgate-store"]),
     ("hookgate-console", &["hookgate-core", "hookgate-store"]),
     ("hookgate", &["hookgate-core", "hookgate-store", "hookgate-ingress", "hookgate-console"]),
