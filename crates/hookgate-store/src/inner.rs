@@ -20,6 +20,7 @@ use crate::index::Row;
 use crate::index::pool::Pool;
 use crate::index::query::{self, Found};
 use crate::layout::Layout;
+use crate::ledger::Ledger;
 use crate::library::Library;
 use crate::lock;
 use crate::options::Options;
@@ -28,7 +29,7 @@ use crate::prepare::{self, Judged, Stamp};
 use crate::random::Random;
 use crate::receipt::Receipt;
 use crate::record::EventId;
-use crate::registry;
+use crate::registry::Registry;
 use crate::rejections::Rejections;
 use crate::snapshot;
 use crate::space::Space;
@@ -42,7 +43,8 @@ pub(crate) const READS_MAX: usize = 4;
 pub(crate) struct Inner {
     pub(crate) layout: Layout,
     pub(crate) options: Options,
-    pub(crate) registry: registry::Registry,
+    pub(crate) registry: Registry,
+    pub(crate) ledger: Ledger,
     pub(crate) door: Arc<Door>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) library: Library,
@@ -154,7 +156,7 @@ impl Inner {
             let mut scratch = lock(&self.scratch);
             (scratch.random.id(received.at), scratch.buffers.pop().unwrap_or_default())
         };
-        let headers = prepare::masked(received, &self.registry.mask_key);
+        let headers = prepare::masked(received, self.registry.mask_key());
         let mut event = judged.head(&Stamp { id, sha256, headers: &headers });
         let key = judged.key(&sha256);
         event.key = key.map(head::Octets);
@@ -184,7 +186,7 @@ impl Inner {
     pub(crate) fn large(&self, judged: Judged<'_>, sha256: [u8; 32]) -> Large {
         let received = judged.received();
         let id = lock(&self.scratch).random.id(received.at);
-        let headers = prepare::masked(received, &self.registry.mask_key);
+        let headers = prepare::masked(received, self.registry.mask_key());
         let mut event = judged.head(&Stamp { id, sha256, headers: &headers });
         let key = judged.key(&sha256);
         event.key = key.map(head::Octets);
@@ -244,6 +246,7 @@ impl Inner {
             tracing::error!("the thread of the index ended in a panic");
         }
         self.rejections.journal().close();
+        self.registry.close();
     }
 }
 

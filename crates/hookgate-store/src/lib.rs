@@ -22,7 +22,7 @@
 //!
 //! Reading order: `store.rs` (the way in), `inner.rs` and `door.rs` (the hot path),
 //! `head.rs` (what is written), `index/` (what follows it), `library.rs` (reading),
-//! `opening.rs`.
+//! `registry/` and `ledger/` (whose it is), `opening.rs`.
 
 mod archive;
 mod blobs;
@@ -35,6 +35,7 @@ mod head;
 mod index;
 mod inner;
 mod layout;
+mod ledger;
 mod library;
 mod maintenance;
 mod opening;
@@ -56,6 +57,7 @@ pub use blobs::BlobWriter;
 pub use error::{OpenError, ReadError, Unavailable};
 pub use filter::{EventFilter, Order, Page, RejectionFilter};
 pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
+pub use ledger::{Adopting, ENTRIES_MAX, Ledger, Taken};
 pub use library::Body;
 pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
 pub use options::{
@@ -65,6 +67,14 @@ pub use options::{
 };
 pub use receipt::Receipt;
 pub use record::{Event, EventId, Rejection, Status, parse_rejection_id};
+pub use registry::{
+    ANSWER_KEPT, ANSWERS_MAX, Answer, BINDINGS_MAX, Binding, BindingFilter, CONVERSATIONS_MAX,
+    CREDENTIALS_PER_TENANT_MAX, Conversation, ConversationFilter, Decision, DecisionKind,
+    ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget, GRACE_MAX,
+    KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, NumberedDecision, Quota, Registry, RegistryError, Rows,
+    SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey, SourceRow,
+    TENANTS_MAX, TOKENS_MAX, Tenant, TenantKey, UrlToken, Written,
+};
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
 pub use space::{Disk, volatile};
 pub use store::{Store, Wake};

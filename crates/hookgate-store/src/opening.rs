@@ -20,6 +20,7 @@ use crate::index::pool::Pool;
 use crate::index::{self, Index, Unusable};
 use crate::inner::{Inner, READS_MAX, Scratch};
 use crate::layout::{self, Layout, UNPROVEN};
+use crate::ledger::Ledger;
 use crate::library::Library;
 use crate::options::Options;
 use crate::peers::Peers;
@@ -61,6 +62,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         Random::new().map_err(|error| OpenError::io("drawing a number for", folder, error))?;
 
     let pool = Arc::new(Pool::new(layout.index()));
+    registry.attach(Arc::clone(&pool));
     let library = Library { reader: journal.reader(), layout: layout.clone() };
     let door = Arc::new(Door::new(journal, dedupe, options.index_lag_max));
     let indexer = Indexer {
@@ -81,6 +83,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
 
     let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
     Ok(Inner {
+        ledger: Ledger::new(&registry, door.indexed()),
         registry,
         receipted: AtomicU64::new(door.journal().durable_seq()),
         door,

@@ -21,6 +21,7 @@ use crate::error::{OpenError, ReadError, Unavailable};
 use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::inner::{Inner, Large};
 use crate::layout::EVENTS;
+use crate::ledger::Ledger;
 use crate::library::{Body, Library};
 use crate::lock;
 use crate::opening;
@@ -28,6 +29,7 @@ use crate::options::Options;
 use crate::prepare::Judged;
 use crate::receipt::Receipt;
 use crate::record::{Event, EventId, Rejection};
+use crate::registry::Registry;
 use crate::rejections::Rejections;
 use crate::snapshot::{self, Snapshot};
 
@@ -203,7 +205,7 @@ impl Store {
             return;
         }
         let id = lock(&inner.scratch).random.id(refused.received().at);
-        inner.rejections.keep(refused, status, (id, &inner.registry.mask_key), &inner.blobs);
+        inner.rejections.keep(refused, status, (id, inner.registry.mask_key()), &inner.blobs);
     }
 
     /// Notes that a refused request was judged again and became an event.
@@ -295,16 +297,28 @@ impl Store {
         self.read_rejections(move |rejections| rejections.one(id)).await
     }
 
+    /// Tenants, keys, bindings, sources: what was configured over the API.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// Whose the ids are that requests name.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
     /// The key under which header tokens are hashed.
     #[must_use]
     pub fn mask_key(&self) -> &MaskKey {
-        &self.inner.registry.mask_key
+        self.inner.registry.mask_key()
     }
 
     /// The id that the store got when it was made. A backup of it has the same.
     #[must_use]
     pub fn id(&self) -> Uuid {
-        self.inner.registry.store_id
+        self.inner.registry.store_id()
     }
 
     /// Follows the place up to which events can be listed. Whoever waits for new events

@@ -1,33 +1,161 @@
-//! The registry: what cannot be made again from the journal.
+//! Opening the registry: its tables, its versions, and what is loaded from it.
 //!
-//! For now that is who the store is and the key of its masked tokens. Tables to come are
-//! migrations in [`MIGRATIONS`]; a database is never opened by software that knows fewer of
-//! them than it has.
+//! Tables to come are statements added to [`MIGRATIONS`]; a database is never opened by
+//! software that knows fewer of them than it has.
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
 
 use hookgate_core::secret::MaskKey;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::memory::Memory;
+use super::{Registry, Shared};
 use crate::error::OpenError;
 use crate::layout;
+use crate::ledger::Known;
 use crate::random;
 
 /// Marks the file as a registry of Hookgate, in `application_id`.
 const APPLICATION: i64 = 0x484b_4752;
 
-/// The statements that lead from each version to the next. Never changed, only added to.
-const MIGRATIONS: &[&str] =
-    &["CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"];
+/// How long a statement waits for another process: a backup reads the whole file.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
-/// What a store knows about itself.
-#[derive(Debug)]
-pub(crate) struct Registry {
-    pub(crate) store_id: Uuid,
-    pub(crate) mask_key: MaskKey,
-}
+/// What the side file of the database may keep, in bytes.
+const SIDE_FILE_BYTES_MAX: i64 = 4 << 20;
+
+/// Statements that each connection keeps prepared.
+const PREPARED_MAX: usize = 64;
+
+/// The statements that lead from each version to the next. Never changed, only added to.
+const MIGRATIONS: &[&str] = &[
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+    "
+CREATE TABLE tenants (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    retention_days INTEGER,
+    events_per_second INTEGER,
+    bytes_per_second INTEGER,
+    in_flight INTEGER,
+    erasing INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE tenant_keys (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX tenant_keys_tenant ON tenant_keys (tenant, n);
+CREATE TABLE bindings (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    provider TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (external_id, kind, provider)
+) STRICT;
+CREATE INDEX bindings_tenant ON bindings (tenant, n);
+CREATE TABLE conversations (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    provider TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    agent_id TEXT,
+    phone_number_id TEXT,
+    created_at INTEGER NOT NULL,
+    UNIQUE (external_id, provider)
+) STRICT;
+CREATE INDEX conversations_tenant ON conversations (tenant, n);
+CREATE TABLE sources (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    provider TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE url_tokens (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    tenant TEXT REFERENCES tenants (id) ON DELETE CASCADE,
+    digest BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER
+) STRICT;
+CREATE INDEX url_tokens_tenant ON url_tokens (tenant) WHERE tenant IS NOT NULL;
+CREATE TABLE data_keys (
+    tenant TEXT PRIMARY KEY,
+    master BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE credentials (
+    tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT;
+CREATE TABLE answers (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    key BLOB NOT NULL UNIQUE,
+    request BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX answers_at ON answers (at);
+CREATE TABLE decisions (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    event BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    tenant TEXT,
+    at INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    correlation_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX decisions_event ON decisions (event, n);
+CREATE TABLE erasures (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    tenant TEXT,
+    source TEXT,
+    provider TEXT,
+    conversation TEXT,
+    before INTEGER,
+    state TEXT NOT NULL,
+    done_seq INTEGER NOT NULL DEFAULT 0,
+    events INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    started_at INTEGER NOT NULL,
+    finished_at INTEGER
+) STRICT;
+CREATE INDEX erasures_running ON erasures (n) WHERE state = 'running';
+CREATE TABLE counts (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO counts VALUES ('bindings', 0), ('conversations', 0);
+CREATE TRIGGER bindings_added AFTER INSERT ON bindings
+BEGIN UPDATE counts SET n = n + 1 WHERE what = 'bindings'; END;
+CREATE TRIGGER bindings_removed AFTER DELETE ON bindings
+BEGIN UPDATE counts SET n = n - 1 WHERE what = 'bindings'; END;
+CREATE TRIGGER conversations_added AFTER INSERT ON conversations
+BEGIN UPDATE counts SET n = n + 1 WHERE what = 'conversations'; END;
+CREATE TRIGGER conversations_removed AFTER DELETE ON conversations
+BEGIN UPDATE counts SET n = n - 1 WHERE what = 'conversations'; END;
+",
+];
 
 /// Looks whether the registry at `path`, if there is one, can be opened by this version.
 /// Changes nothing.
@@ -46,12 +174,11 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
     let is_new = !path.exists();
     layout::create_private(path).map_err(|error| OpenError::io("creating", path, error))?;
     let failed = |doing| move |error| OpenError::database(doing, path, error);
-    let mut connection = Connection::open(path).map_err(failed("opening"))?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(failed("opening"))?;
-    let version = version_of(&connection, path)?;
-    migrate(&mut connection, version).map_err(failed("migrating"))?;
-    let registry = read_or_make(&mut connection, path)?;
-    connection.close().map_err(|(_, error)| OpenError::database("closing", path, error))?;
+    let mut writer = Connection::open(path).map_err(failed("opening"))?;
+    prepare_writer(&writer).map_err(failed("opening"))?;
+    let version = version_of(&writer, path)?;
+    migrate(&mut writer, version).map_err(failed("migrating"))?;
+    let (store_id, mask_key) = read_or_make(&mut writer, path)?;
     if is_new {
         let synced = File::open(path).and_then(|it| it.sync_all());
         let parent = path.parent().unwrap_or(path);
@@ -59,7 +186,46 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
             .and_then(|()| layout::sync_folder(parent))
             .map_err(|error| OpenError::io("syncing", path, error))?;
     }
-    Ok(registry)
+    let reader = || open_reader(path).map_err(failed("opening"));
+    let (lookups, lists) = (reader()?, reader()?);
+    let memory = Memory::load(&writer).map_err(failed("reading"))?;
+    let shared = Shared {
+        path: path.to_owned(),
+        store_id,
+        mask_key,
+        writer: Mutex::new(writer),
+        lookups: Mutex::new(lookups),
+        lists: Mutex::new(lists),
+        has_tenants: AtomicBool::new(!memory.tenants.is_empty()),
+        memory: RwLock::new(memory),
+        sources_version: watch::Sender::new(0),
+        known: Mutex::new(Known::default()),
+        statements: AtomicU64::new(0),
+        index: OnceLock::new(),
+        is_closed: AtomicBool::new(false),
+    };
+    Ok(Registry { shared: Arc::new(shared) })
+}
+
+fn prepare_writer(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(BUSY_MAX)?;
+    // Readers and the writer do not wait for each other, and a commit is one sync.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // What is removed is overwritten: erased means gone.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "journal_size_limit", SIDE_FILE_BYTES_MAX)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
+    Ok(())
+}
+
+fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
+    Ok(connection)
 }
 
 fn version_of(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
@@ -89,7 +255,7 @@ fn migrate(connection: &mut Connection, from: usize) -> Result<(), rusqlite::Err
     Ok(())
 }
 
-fn read_or_make(connection: &mut Connection, path: &Path) -> Result<Registry, OpenError> {
+fn read_or_make(connection: &mut Connection, path: &Path) -> Result<(Uuid, MaskKey), OpenError> {
     let failed = |error| OpenError::database("reading", path, error);
     let transaction = connection.transaction().map_err(failed)?;
     let value = |name: &str, fresh: &[u8]| -> Result<Vec<u8>, rusqlite::Error> {
@@ -109,8 +275,5 @@ fn read_or_make(connection: &mut Connection, path: &Path) -> Result<Registry, Op
     let damaged = || OpenError::Corrupt(path.to_owned());
     let mask_key: [u8; 32] = mask_key.try_into().map_err(|_| damaged())?;
     let store_id: [u8; 16] = store_id.try_into().map_err(|_| damaged())?;
-    Ok(Registry {
-        store_id: uuid::Builder::from_random_bytes(store_id).into_uuid(),
-        mask_key: MaskKey::new(mask_key),
-    })
+    Ok((uuid::Builder::from_random_bytes(store_id).into_uuid(), MaskKey::new(mask_key)))
 }

@@ -1,0 +1,51 @@
+//! Values of columns that are more than SQLite's own types.
+
+use hookgate_core::event::ClaimKind;
+use hookgate_core::tenant::TenantId;
+use hookgate_core::time::Timestamp;
+use rusqlite::types::{FromSqlError, ValueRef};
+use rusqlite::{Error, Row};
+
+/// The number of a row, by which pages are cut.
+pub(super) fn number(row: &Row<'_>) -> Result<u64, Error> {
+    whole(row, "n")
+}
+
+/// A number that is never negative.
+pub(super) fn whole(row: &Row<'_>, column: &str) -> Result<u64, Error> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+pub(super) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Error> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+pub(super) fn time_if_any(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>, Error> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
+pub(super) fn tenant(row: &Row<'_>, column: &str) -> Result<TenantId, Error> {
+    tenant_if_any(row, column)?.ok_or_else(|| unreadable(row, column))
+}
+
+pub(super) fn tenant_if_any(row: &Row<'_>, column: &str) -> Result<Option<TenantId>, Error> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        value => {
+            let id = value.as_str().ok().and_then(|it| TenantId::parse(it).ok());
+            id.map(Some).ok_or_else(|| unreadable(row, column))
+        }
+    }
+}
+
+pub(super) fn kind(row: &Row<'_>, column: &str) -> Result<ClaimKind, Error> {
+    let name = row.get_ref(column)?.as_str()?;
+    ClaimKind::named(name).ok_or_else(|| unreadable(row, column))
+}
+
+/// That something else stands in a column than this program writes there.
+pub(super) fn unreadable(row: &Row<'_>, column: &str) -> Error {
+    let index = row.as_ref().column_index(column).unwrap_or(0);
+    let kind = row.get_ref(index).map_or(rusqlite::types::Type::Null, |it| it.data_type());
+    Error::FromSqlConversionFailure(index, kind, Box::new(FromSqlError::InvalidType))
+}

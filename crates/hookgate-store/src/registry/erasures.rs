@@ -1,0 +1,316 @@
+//! Erasures: what is to be erased, durable before anything is, and how far that is.
+
+use std::sync::Arc;
+
+use hookgate_core::tenant::TenantId;
+use hookgate_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::error::Stop;
+use super::memory::Effect;
+use super::{Registry, RegistryError, Rows, Written, columns, new_id, tenants, text};
+use crate::lock;
+
+/// Finished erasures that are remembered; the oldest go. Retention makes one for each
+/// tenant and day.
+pub const ERASURES_MAX: u64 = 10_000;
+
+/// An erasure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// Its place among all, by which pages are cut.
+    pub row: u64,
+    /// Its id: `era_` and 16 hexadecimal digits.
+    pub id: String,
+    /// What is erased.
+    pub target: ErasureTarget,
+    /// Everything up to this place is done.
+    pub done_seq: u64,
+    /// Events erased.
+    pub events: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it was done; nothing while it runs.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What is erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErasureTarget {
+    /// A tenant and all it has.
+    Tenant(TenantId),
+    /// One conversation.
+    Conversation {
+        /// The provider.
+        provider: String,
+        /// The provider's id of it.
+        external_id: String,
+    },
+    /// What was received before a time and need not be kept longer.
+    Before {
+        /// When.
+        at: Timestamp,
+        /// Only what is this tenant's.
+        tenant: Option<TenantId>,
+        /// Only what came to this source.
+        source: Option<String>,
+    },
+}
+
+/// How far an erasure is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Everything up to this place is done.
+    pub done_seq: u64,
+    /// Events erased.
+    pub events: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+}
+
+const COLUMNS: &str = "n, id, tenant, source, provider, conversation, before, done_seq, events, \
+                       bytes, started_at, finished_at";
+
+impl Registry {
+    /// Begins an erasure, or finds it running. What it erases in the registry is gone when
+    /// this is done: of a tenant its keys, tokens, bindings, registered conversations and
+    /// credentials; of a conversation that it was registered.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn add_erasure(
+        &self,
+        target: ErasureTarget,
+        now: Timestamp,
+    ) -> Result<Written<Erasure>, RegistryError> {
+        let doing = "beginning an erasure";
+        self.blocking(doing, move |registry| registry.add_erasure_now(&target, now)).await
+    }
+
+    /// The same on a thread that may block.
+    pub(crate) fn add_erasure_now(
+        &self,
+        target: &ErasureTarget,
+        now: Timestamp,
+    ) -> Result<Written<Erasure>, RegistryError> {
+        self.write_now("beginning an erasure", |connection| {
+            let running = running(connection)?;
+            if let Some(erasure) = running.into_iter().find(|it| it.target == *target) {
+                return Ok((Written::Present(erasure), Vec::new()));
+            }
+            let effects = match target {
+                ErasureTarget::Tenant(tenant) => empty(connection, tenant)?,
+                ErasureTarget::Conversation { provider, external_id } => {
+                    let provider = text::check_provider(provider)?;
+                    let delete =
+                        "DELETE FROM conversations WHERE external_id = ?1 AND provider = ?2";
+                    connection.execute(delete, [external_id.as_str(), provider])?;
+                    vec![Effect::Conversation(provider, external_id.clone())]
+                }
+                ErasureTarget::Before { .. } => Vec::new(),
+            };
+            Ok((Written::Created(insert(connection, target, now)?), effects))
+        })
+    }
+
+    /// Notes how far an erasure is. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub fn progress_erasure(&self, id: &str, erased: Erased) -> Result<(), RegistryError> {
+        self.write_now("noting an erasure", |connection| {
+            note(connection, id, erased)?;
+            Ok(((), Vec::new()))
+        })
+    }
+
+    /// Notes that an erasure is done, and forgets the tenant that was erased. Its adopted
+    /// conversations must be out of the index. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub fn finish_erasure(
+        &self,
+        id: &str,
+        erased: Erased,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        let erasure = self.write_now("finishing an erasure", |connection| {
+            note(connection, id, erased)?;
+            connection.execute(
+                "UPDATE erasures SET state = 'done', finished_at = ?2 WHERE id = ?1",
+                params![id, now.millis()],
+            )?;
+            let erasure = find(connection, id)?.ok_or(RegistryError::NotFound)?;
+            let effects = match &erasure.target {
+                ErasureTarget::Tenant(tenant) => {
+                    connection.execute("DELETE FROM tenants WHERE id = ?1", [tenant.as_str()])?;
+                    vec![Effect::TenantGone(tenant.clone())]
+                }
+                // One that was adopted is out of the index now.
+                ErasureTarget::Conversation { provider, external_id } => {
+                    let provider = text::check_provider(provider)?;
+                    vec![Effect::Conversation(provider, external_id.clone())]
+                }
+                ErasureTarget::Before { .. } => Vec::new(),
+            };
+            let kept = i64::try_from(ERASURES_MAX).unwrap_or(i64::MAX);
+            connection.execute(
+                "DELETE FROM erasures WHERE state = 'done' \
+                 AND n <= (SELECT max(n) FROM erasures) - ?1",
+                [kept],
+            )?;
+            Ok((erasure, effects))
+        })?;
+        self.empty_side_file();
+        Ok(erasure)
+    }
+
+    /// A page of erasures, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`].
+    pub async fn erasures(&self, page: Rows) -> Result<Vec<Erasure>, RegistryError> {
+        self.read("listing erasures", move |connection| {
+            let select =
+                format!("SELECT {COLUMNS} FROM erasures WHERE n < ?1 ORDER BY n DESC LIMIT ?2");
+            let mut statement = connection.prepare_cached(&select)?;
+            let rows = statement.query_map(params![page.before(), page.limit], erasure)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// One erasure.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`].
+    pub async fn erasure(&self, id: &str) -> Result<Option<Erasure>, RegistryError> {
+        let id = id.to_owned();
+        self.read("reading an erasure", move |connection| Ok(find(connection, &id)?)).await
+    }
+
+    /// Erasures that are not done, the oldest first. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`].
+    pub fn running_erasures(&self) -> Result<Vec<Erasure>, RegistryError> {
+        self.read_now("reading erasures", |connection| Ok(running(connection)?))
+    }
+
+    /// Moves what the side file of the database holds into the database, where what was
+    /// removed is overwritten.
+    fn empty_side_file(&self) {
+        let writer = lock(&self.shared.writer);
+        let moved =
+            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match moved {
+            Ok(0) => {}
+            // A backup reads: the next one does it, or the end of the process.
+            Ok(_) => {
+                tracing::debug!("the side file of the registry is in use and is emptied later");
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the side file of the registry could not be emptied");
+            }
+        }
+    }
+}
+
+/// Takes from a tenant all that it has, and marks it.
+fn empty(connection: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<Effect>, Stop> {
+    tenants::found(connection, tenant)?;
+    let id = tenant.as_str();
+    for delete in [
+        "DELETE FROM tenant_keys WHERE tenant = ?1",
+        "DELETE FROM url_tokens WHERE tenant = ?1",
+        "DELETE FROM bindings WHERE tenant = ?1",
+        "DELETE FROM conversations WHERE tenant = ?1",
+        "DELETE FROM credentials WHERE tenant = ?1",
+        "DELETE FROM data_keys WHERE tenant = ?1",
+        "UPDATE tenants SET erasing = 1 WHERE id = ?1",
+    ] {
+        connection.execute(delete, [id])?;
+    }
+    let marked = tenants::found(connection, tenant)?;
+    Ok(vec![Effect::Tenant(Arc::new(marked)), Effect::TenantEmptied(tenant.clone())])
+}
+
+fn insert(
+    connection: &Connection,
+    target: &ErasureTarget,
+    now: Timestamp,
+) -> Result<Erasure, Stop> {
+    let id = new_id("era_")?;
+    let (mut tenant_id, mut source_name, mut at_provider) = (None, None, None);
+    let (mut conversation, mut before) = (None, None);
+    match target {
+        ErasureTarget::Tenant(tenant) => tenant_id = Some(tenant.as_str()),
+        ErasureTarget::Conversation { provider, external_id } => {
+            (at_provider, conversation) = (Some(provider), Some(external_id));
+        }
+        ErasureTarget::Before { at, tenant, source } => {
+            before = Some(at.millis());
+            tenant_id = tenant.as_ref().map(TenantId::as_str);
+            source_name = source.as_ref();
+        }
+    }
+    connection.execute(
+        "INSERT INTO erasures \
+         (id, tenant, source, provider, conversation, before, state, started_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7)",
+        params![id, tenant_id, source_name, at_provider, conversation, before, now.millis()],
+    )?;
+    find(connection, &id)?.ok_or_else(|| RegistryError::NotFound.into())
+}
+
+fn note(connection: &Connection, id: &str, erased: Erased) -> Result<(), Stop> {
+    let whole = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+    let noted = connection.execute(
+        "UPDATE erasures SET done_seq = ?2, events = ?3, bytes = ?4 \
+         WHERE id = ?1 AND state = 'running'",
+        params![id, whole(erased.done_seq), whole(erased.events), whole(erased.bytes)],
+    )?;
+    if noted == 0 { Err(RegistryError::NotFound.into()) } else { Ok(()) }
+}
+
+fn find(connection: &Connection, id: &str) -> Result<Option<Erasure>, rusqlite::Error> {
+    let select = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
+    connection.prepare_cached(&select)?.query_row([id], erasure).optional()
+}
+
+fn running(connection: &Connection) -> Result<Vec<Erasure>, rusqlite::Error> {
+    let select = format!("SELECT {COLUMNS} FROM erasures WHERE state = 'running' ORDER BY n");
+    connection.prepare_cached(&select)?.query_map([], erasure)?.collect()
+}
+
+fn erasure(row: &Row<'_>) -> Result<Erasure, rusqlite::Error> {
+    let tenant = columns::tenant_if_any(row, "tenant")?;
+    let conversation: Option<String> = row.get("conversation")?;
+    let target = match (columns::time_if_any(row, "before")?, conversation, tenant) {
+        (Some(at), _, tenant) => ErasureTarget::Before { at, tenant, source: row.get("source")? },
+        (None, Some(external_id), _) => {
+            ErasureTarget::Conversation { provider: row.get("provider")?, external_id }
+        }
+        (None, None, Some(tenant)) => ErasureTarget::Tenant(tenant),
+        (None, None, None) => return Err(columns::unreadable(row, "tenant")),
+    };
+    Ok(Erasure {
+        row: columns::number(row)?,
+        id: row.get("id")?,
+        target,
+        done_seq: columns::whole(row, "done_seq")?,
+        events: columns::whole(row, "events")?,
+        bytes: columns::whole(row, "bytes")?,
+        started_at: columns::time(row, "started_at")?,
+        finished_at: columns::time_if_any(row, "finished_at")?,
+    })
+}

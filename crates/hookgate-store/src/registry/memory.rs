@@ -1,0 +1,113 @@
+//! What requests ask of the registry, in memory: tenants, digests of keys and URL tokens,
+//! sources. Loaded when the store opens, changed with each committed change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use hookgate_core::event::ClaimKind;
+use hookgate_core::tenant::TenantId;
+use rusqlite::Connection;
+
+use super::{SourceRow, Tenant, UrlToken, keys, sources, tenants, tokens};
+
+/// A committed change.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// A tenant is there, or is another than before.
+    Tenant(Arc<Tenant>),
+    /// A tenant has nothing any more: it is being erased.
+    TenantEmptied(TenantId),
+    /// A tenant is gone.
+    TenantGone(TenantId),
+    /// A tenant has this key.
+    Key([u8; 32], TenantId),
+    /// This key is gone.
+    KeyGone([u8; 32]),
+    /// A URL token is there, or is another than before.
+    Token([u8; 32], Arc<UrlToken>),
+    /// This URL token is gone.
+    TokenGone([u8; 32]),
+    /// A source is there.
+    Source(SourceRow),
+    /// A source is gone, and its URL tokens with it.
+    SourceGone(String),
+    /// A binding was made or removed.
+    Binding(&'static str, ClaimKind, String),
+    /// A conversation was registered, changed or forgotten.
+    Conversation(&'static str, String),
+}
+
+impl Effect {
+    pub(super) fn is_of_sources(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::SourceGone(_))
+    }
+}
+
+/// What is in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) tenants: HashMap<TenantId, Arc<Tenant>>,
+    pub(super) keys: HashMap<[u8; 32], TenantId>,
+    pub(super) tokens: HashMap<[u8; 32], Arc<UrlToken>>,
+    pub(super) sources: BTreeMap<String, SourceRow>,
+}
+
+impl Memory {
+    pub(super) fn load(connection: &Connection) -> Result<Self, rusqlite::Error> {
+        let mut memory = Self::default();
+        for tenant in tenants::load(connection)? {
+            memory.tenants.insert(tenant.id.clone(), Arc::new(tenant));
+        }
+        memory.keys.extend(keys::load(connection)?);
+        for (digest, token) in tokens::load(connection)? {
+            memory.tokens.insert(digest, Arc::new(token));
+        }
+        for source in sources::load(connection)? {
+            memory.sources.insert(source.name.clone(), source);
+        }
+        Ok(memory)
+    }
+
+    /// The id of a tenant that data may belong to: it is there and is not being erased.
+    pub(crate) fn owner(&self, id: &str) -> Option<&TenantId> {
+        self.tenants.get_key_value(id).filter(|(_, tenant)| !tenant.erasing).map(|(id, _)| id)
+    }
+
+    pub(super) fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Tenant(tenant) => {
+                self.tenants.insert(tenant.id.clone(), tenant);
+            }
+            Effect::TenantEmptied(id) => self.empty(&id),
+            Effect::TenantGone(id) => {
+                self.empty(&id);
+                self.tenants.remove(&id);
+            }
+            Effect::Key(digest, tenant) => {
+                self.keys.insert(digest, tenant);
+            }
+            Effect::KeyGone(digest) => {
+                self.keys.remove(&digest);
+            }
+            Effect::Token(digest, token) => {
+                self.tokens.insert(digest, token);
+            }
+            Effect::TokenGone(digest) => {
+                self.tokens.remove(&digest);
+            }
+            Effect::Source(source) => {
+                self.sources.insert(source.name.clone(), source);
+            }
+            Effect::SourceGone(name) => {
+                self.tokens.retain(|_, token| token.source != name);
+                self.sources.remove(&name);
+            }
+            Effect::Binding(..) | Effect::Conversation(..) => {}
+        }
+    }
+
+    fn empty(&mut self, id: &TenantId) {
+        self.keys.retain(|_, tenant| tenant != id);
+        self.tokens.retain(|_, token| token.tenant.as_ref() != Some(id));
+    }
+}

@@ -1,0 +1,269 @@
+//! The registry: what cannot be made again from the journal. Who the store is, tenants with
+//! their keys, bindings and conversations, sources and their URL tokens, sealed rows, what
+//! an operator decided later, and erasures.
+//!
+//! What holds:
+//!
+//! - **One writer.** Every change goes through [`Registry::write`]: one lock, one transaction,
+//!   durable (`synchronous=FULL`) before anybody is told.
+//! - **A change takes effect at once.** What requests ask is in [`memory`]; it is changed
+//!   after the commit and before the caller hears of it, under the same lock.
+//! - **No key and no token is in the file.** Only their SHA-256 is. They are 32 random bytes,
+//!   so a fast digest is enough, and finding one by its digest tells no more of it through
+//!   time than the digest itself would.
+//!
+//! One file a thing; `opening.rs` has the tables.
+
+mod answers;
+pub(crate) mod bindings;
+mod columns;
+pub(crate) mod conversations;
+mod decisions;
+mod erasures;
+mod error;
+mod keys;
+pub(crate) mod memory;
+mod opening;
+mod sealed;
+mod sources;
+mod tenants;
+mod text;
+mod tokens;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+use hookgate_core::secret::MaskKey;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use self::answers::{ANSWER_KEPT, ANSWERS_MAX, Answer};
+pub use self::bindings::{BINDINGS_MAX, Binding, BindingFilter};
+pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilter};
+pub use self::decisions::{Decision, DecisionKind, NumberedDecision};
+pub use self::erasures::{ERASURES_MAX, Erased, Erasure, ErasureTarget};
+pub(crate) use self::error::Stop;
+pub use self::error::{RegistryError, Rows, Written};
+pub use self::keys::{KEYS_PER_TENANT_MAX, TenantKey};
+use self::memory::{Effect, Memory};
+pub(crate) use self::opening::{check_version, open};
+pub use self::sealed::{CREDENTIALS_PER_TENANT_MAX, SEALED_BYTES_MAX, SealedCredential, SealedKey};
+pub use self::sources::{SETTINGS_BYTES_MAX, SOURCES_MAX, SourceRow};
+pub use self::tenants::{Quota, TENANTS_MAX, Tenant};
+pub use self::text::{EXTERNAL_ID_BYTES_MAX, NAME_BYTES_MAX};
+pub use self::tokens::{GRACE_MAX, TOKENS_MAX, UrlToken};
+use crate::index::pool::Pool;
+use crate::ledger::Known;
+use crate::lock;
+use crate::random;
+
+/// The registry. Clones share it.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+/// What all clones share, and the ledger with them.
+pub(crate) struct Shared {
+    path: PathBuf,
+    store_id: Uuid,
+    mask_key: MaskKey,
+    writer: Mutex<Connection>,
+    /// For what requests wait for.
+    lookups: Mutex<Connection>,
+    /// For pages of lists, so that a long one keeps no request waiting.
+    lists: Mutex<Connection>,
+    memory: RwLock<Memory>,
+    has_tenants: AtomicBool,
+    sources_version: watch::Sender<u64>,
+    /// What the ledger has in memory. Locked after `writer` and before `memory`.
+    pub(crate) known: Mutex<Known>,
+    /// Statements that the ledger asked a database.
+    pub(crate) statements: AtomicU64,
+    /// Where adopted conversations are; empty until the store has an index.
+    pub(crate) index: OnceLock<Arc<Pool>>,
+    is_closed: AtomicBool,
+}
+
+impl Registry {
+    /// Who the store is.
+    pub(crate) fn store_id(&self) -> Uuid {
+        self.shared.store_id
+    }
+
+    /// The key under which header tokens are hashed.
+    pub(crate) fn mask_key(&self) -> &MaskKey {
+        &self.shared.mask_key
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Says where adopted conversations are.
+    pub(crate) fn attach(&self, index: Arc<Pool>) {
+        // The first one stays; a store has one index.
+        let _ = self.shared.index.set(index);
+    }
+
+    /// Takes no more changes: another process may open the store from now on. Waits for
+    /// the one that is under way.
+    pub(crate) fn close(&self) {
+        let writer = lock(&self.shared.writer);
+        self.shared.is_closed.store(true, Ordering::Release);
+        // What the side file holds goes into the file itself; not needed, only tidy.
+        let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
+    /// Changes something: in one transaction, then in memory.
+    async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Effect>), Stop> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        self.blocking(doing, move |registry| registry.write_now(doing, change)).await
+    }
+
+    /// The same on a thread that may block.
+    fn write_now<T>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Effect>), Stop>,
+    ) -> Result<T, RegistryError> {
+        let mut writer = lock(&self.shared.writer);
+        self.write_with(&mut writer, change).map_err(|stop| stop.error(doing))
+    }
+
+    /// The same for who holds the writer already.
+    fn write_with<T>(
+        &self,
+        writer: &mut Connection,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(T, Vec<Effect>), Stop>,
+    ) -> Result<T, Stop> {
+        if self.shared.is_closed.load(Ordering::Acquire) {
+            return Err(Stop::Closed);
+        }
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (value, effects) = change(&transaction)?;
+        transaction.commit()?;
+        self.shared.apply(effects);
+        Ok(value)
+    }
+
+    /// Reads a page of something.
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        self.blocking(doing, move |registry| registry.read_now(doing, read)).await
+    }
+
+    /// The same on a thread that may block.
+    fn read_now<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, Stop>,
+    ) -> Result<T, RegistryError> {
+        read(&lock(&self.shared.lists)).map_err(|stop| stop.error(doing))
+    }
+
+    /// Runs what blocks where it may. It goes on when nobody waits any more.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Self) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let registry = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&registry)).await;
+        done.unwrap_or_else(|error| {
+            Err(RegistryError::Unavailable { doing, source: io::Error::other(error) })
+        })
+    }
+}
+
+impl Shared {
+    /// Changes what is in memory as the database was changed. Whoever asks from now on
+    /// sees it.
+    fn apply(&self, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
+        let are_sources = effects.iter().any(Effect::is_of_sources);
+        {
+            let mut known = lock(&self.known);
+            let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+            for effect in effects {
+                known.note(&effect);
+                memory.apply(effect);
+            }
+            self.has_tenants.store(!memory.tenants.is_empty(), Ordering::Release);
+        }
+        if are_sources {
+            self.sources_version.send_modify(|version| *version = version.saturating_add(1));
+        }
+    }
+
+    pub(crate) fn has_tenants(&self) -> bool {
+        self.has_tenants.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the database what a request waits for.
+    pub(crate) fn look_up<T>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
+        ask(&lock(&self.lookups))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Registry").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+/// The digest under which a key or a token is known.
+fn digest(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+/// `prefix` and 16 random hexadecimal digits: an id.
+fn new_id(prefix: &str) -> Result<String, Stop> {
+    let mut bytes = [0; 8];
+    random::fill(&mut bytes).map_err(Stop::Random)?;
+    Ok(format!("{prefix}{}", hex::encode(bytes)))
+}
+
+/// `prefix` and 32 random bytes in base64url: a key or a token, and the four characters by
+/// which people tell it from others.
+fn new_secret(prefix: &str) -> Result<(String, String), Stop> {
+    use base64::Engine as _;
+    let mut bytes = [0; 32];
+    random::fill(&mut bytes).map_err(Stop::Random)?;
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let hint = text.get(text.len().saturating_sub(HINT_CHARS)..).unwrap_or_default().to_owned();
+    Ok((format!("{prefix}{text}"), hint))
+}
+
+/// Characters of a key or a token that are shown: 24 of its 256 bits.
+const HINT_CHARS: usize = 4;
+
+/// That there is room for one more of what is counted in `counts`.
+fn check_count(connection: &Connection, what: &'static str, max: u64) -> Result<(), Stop> {
+    let count = "SELECT n FROM counts WHERE what = ?1";
+    let count: i64 = connection.prepare_cached(count)?.query_row([what], |row| row.get(0))?;
+    if u64::try_from(count).unwrap_or(0) >= max {
+        return Err(RegistryError::TooMany { what, max }.into());
+    }
+    Ok(())
+}
