@@ -269,6 +269,13 @@ impl Decided {
         self.readable
     }
 
+    /// The same as nobody's: the tenant that everything names is not there, or is being
+    /// erased.
+    #[must_use]
+    pub fn disowned(self) -> Self {
+        Self { decision: self.decision.disowned(), ..self }
+    }
+
     /// What becomes of it.
     ///
     /// # Errors

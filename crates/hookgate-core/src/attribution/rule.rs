@@ -245,6 +245,23 @@ impl Decision {
     pub fn adoption(&self) -> Option<&Adoption> {
         self.adoption.as_ref()
     }
+
+    /// Whether the verdict decides about the answer.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        self.enforced
+    }
+
+    /// The same where an owner is nobody: it is not there any more.
+    #[must_use]
+    pub fn disowned(self) -> Self {
+        if self.ownership != Ownership::Owned {
+            return self;
+        }
+        let standing = self.standing.filter(|it| *it != Standing::Adopting);
+        let ownership = Ownership::Unattributed;
+        Self { ownership, tenant: None, standing, adoption: None, ..self }
+    }
 }
 
 /// What decides besides the body.
