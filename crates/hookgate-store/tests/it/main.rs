@@ -11,6 +11,7 @@ mod events;
 mod failures;
 mod index;
 mod maintenance;
+mod registry;
 mod rejections;
 mod unproven;
 mod views;
