@@ -12,7 +12,7 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 
 use crate::disk::{self, Disk, Faults};
-use crate::erase;
+use crate::erase::{self, Erased};
 use crate::lock;
 use crate::log::LogWriter;
 use crate::prepare::{self, Preparer, Request, Slot};
@@ -266,8 +266,20 @@ impl Journal {
     /// `InvalidInput` when no record is at `position`, `InvalidData` when what is
     /// there is corrupt, and whatever the system says. Erase again.
     pub fn erase(&self, log: LogId, position: Position) -> io::Result<()> {
+        let erased = self.erase_all(log, &[position])?;
+        if erased.damaged.is_empty() { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
+    /// As [`Journal::erase`] for many records at once, which costs two syncs a segment.
+    /// Where a record is damaged, the others are erased all the same, and
+    /// [`Erased::damaged`] has its position.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::erase`], but for what is corrupt. Some may be erased then.
+    pub fn erase_all(&self, log: LogId, positions: &[Position]) -> io::Result<Erased> {
         let view = self.views.get(log.index()).ok_or(io::ErrorKind::InvalidInput)?;
-        erase::erase(view, position)
+        erase::erase(view, positions)
     }
 
     /// Drops the segments of `log` whose number is below `segment`, though never

@@ -52,6 +52,7 @@ mod writer;
 pub use check::{CheckError, Progress, Report, check};
 #[doc(hidden)]
 pub use disk::{Fault, Faults, Operation};
+pub use erase::Erased;
 pub use journal::{Journal, OpenError, Wake, wake_inline};
 pub use queue::{AppendError, Pending};
 pub use reader::{ReadError, Reader};

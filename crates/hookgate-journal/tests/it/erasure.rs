@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 
-use hookgate_journal::{LogId, Payload, Position, check};
+use hookgate_journal::{LogId, Payload, Position, Settings, check};
 
 use crate::bench::{Bench, EVENTS, LOGS, story, texts};
 
@@ -69,4 +69,42 @@ fn erasing_where_no_record_is_changes_nothing() {
     assert_eq!(kind(LogId::new(7), segment, offset), ErrorKind::InvalidInput);
     assert_eq!(kind(EVENTS, segment, offset + 8), ErrorKind::InvalidData);
     assert_eq!(journal.texts(), ["text"]);
+}
+
+#[test]
+fn many_payloads_of_many_segments_are_erased_at_once_and_counted_once() {
+    let bench = Bench::new();
+    let small = Settings {
+        segment_bytes_first: 64 << 10,
+        segment_bytes_max: 64 << 10,
+        ..Settings::default()
+    };
+    let journal = bench.open_with(small);
+    let all: Vec<Position> =
+        (0..40_u8).map(|it| journal.put(&[it.max(1); 5_000]).position).collect();
+    assert!(bench.segments("events") > 2);
+    let half: Vec<Position> = all.iter().copied().step_by(2).collect();
+    let erased = journal.erase_all(EVENTS, &half).unwrap();
+    assert_eq!((erased.records, erased.bytes, erased.damaged.len()), (20, 100_000, 0));
+    let again = journal.erase_all(EVENTS, &all).unwrap();
+    assert_eq!((again.records, again.bytes), (20, 100_000));
+    assert!(journal.texts().iter().all(|it| it == "erased"));
+    assert!(journal.erase_all(EVENTS, &[]).unwrap().damaged.is_empty());
+    let report = check(bench.folder(), &LOGS, |_| ()).unwrap();
+    assert_eq!((report.erased, report.corrupt.len()), (40, 0));
+}
+
+#[test]
+fn a_damaged_record_is_named_and_keeps_no_other_from_being_erased() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    let all = ["one", "two", "three"].map(|it| journal.put(it.as_bytes()).position);
+    let file = fs::OpenOptions::new().write(true).open(bench.segment("events", 1)).unwrap();
+    file.write_all_at(b"!", u64::from(all[1].offset) + 9).unwrap();
+    let erased = journal.erase_all(EVENTS, &all).unwrap();
+    assert_eq!((erased.records, erased.damaged.as_slice()), (2, &all[1..2]));
+    let bytes = fs::read(bench.segment("events", 1)).unwrap();
+    for (text, stays) in [(&b"one"[..], false), (b"two", true), (b"three", false)] {
+        assert_eq!(bytes.windows(text.len()).any(|it| it == text), stays, "{text:?}");
+    }
 }
