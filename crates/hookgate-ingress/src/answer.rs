@@ -93,10 +93,10 @@ pub(crate) enum Refusal {
     Unavailable(Unavailable),
     /// It did not prove its origin, or came from where its source is not expected.
     Unproven(provider::Refusal),
-    /// Proven, in quarantine, and cannot be read.
-    Unreadable,
-    /// Proven, in quarantine, and names no organisation.
-    NoOrganization,
+    /// Proven and in quarantine, and its sender is told what it lacks.
+    Quarantined(provider::Refusal),
+    /// Its tenant has had its share.
+    OverQuota,
     /// Our own fault.
     Internal,
 }
@@ -115,8 +115,8 @@ impl Refusal {
             Self::Busy => "too much in flight",
             Self::Unavailable(_) => "cannot be stored now",
             Self::Unproven(_) => "not proven",
-            Self::Unreadable => "cannot be read",
-            Self::NoOrganization => "no organization",
+            Self::Quarantined(_) => "in quarantine",
+            Self::OverQuota => "over its tenant's quota",
             Self::Internal => "internal error",
         }
     }
@@ -133,22 +133,21 @@ impl Refusal {
             Self::Framing => (400, r#"{"error":"Bad request"}"#, Outcome::Misdirected),
             Self::TooLarge => (413, r#"{"error":"Payload too large"}"#, Outcome::TooLarge),
             Self::TooSlow => (408, r#"{"error":"Request timeout"}"#, Outcome::Incomplete),
-            Self::Busy => (429, r#"{"error":"Too many requests"}"#, Outcome::Limited),
+            Self::Busy | Self::OverQuota => {
+                (429, r#"{"error":"Too many requests"}"#, Outcome::Limited)
+            }
             Self::Unavailable(_) => {
                 (503, r#"{"error":"Service unavailable"}"#, Outcome::Unavailable)
             }
             Self::Unproven(refusal) => (refusal.status, refusal.body, Outcome::Refused),
-            Self::Unreadable => (400, r#"{"error":"Invalid JSON payload"}"#, Outcome::Quarantined),
-            Self::NoOrganization => {
-                (400, r#"{"error":"No organization context"}"#, Outcome::Quarantined)
-            }
+            Self::Quarantined(refusal) => (refusal.status, refusal.body, Outcome::Quarantined),
             Self::Internal => (500, r#"{"error":"Internal error"}"#, Outcome::Failed),
         };
         let body = Bytes::from_static(body.as_bytes());
         let mut reply = Reply::new(self::status(status), body, outcome);
         reply.allows_post = self == Self::Method;
         reply.retry_after = match self {
-            Self::Busy => Some(BUSY_RETRY_AFTER),
+            Self::Busy | Self::OverQuota => Some(BUSY_RETRY_AFTER),
             Self::Unavailable(_) => Some(UNAVAILABLE_RETRY_AFTER),
             _ => None,
         };

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hookgate_core::provider;
+use hookgate_core::received::Token;
 use hookgate_core::scheme::{Piece, Proof};
 use hookgate_core::source::{Source, Sources};
 use hookgate_core::time::Timestamp;
@@ -20,6 +21,7 @@ use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::peer::{Peers, Proxies};
+use crate::quota::{Quotas, Share};
 use crate::throttle::Throttle;
 
 /// Where requests come in that have a source of their own name.
@@ -49,6 +51,8 @@ pub struct GateSettings {
     pub allow_from: HashMap<String, Vec<IpNet>>,
     /// The limits.
     pub limits: Limits,
+    /// What a tenant may have that has no share of its own.
+    pub share: Share,
     /// The counters.
     pub metrics: Metrics,
     /// Who sees each request.
@@ -57,7 +61,9 @@ pub struct GateSettings {
 
 /// The front door's knowledge: sources, limits and counts.
 pub struct Gate {
-    ways: HashMap<String, Way>,
+    ways: RwLock<Arc<Ways>>,
+    /// Held while the ways are made anew.
+    doors: Mutex<HashMap<String, Arc<Door>>>,
     pub(crate) store: Store,
     pub(crate) public_url: Option<String>,
     pub(crate) clock: fn() -> Timestamp,
@@ -69,6 +75,15 @@ pub struct Gate {
     pub(crate) peers: Arc<Peers>,
     pub(crate) memory: Budget,
     pub(crate) correlations: Correlations,
+    pub(crate) quotas: Quotas,
+}
+
+/// Where all paths lead.
+#[derive(Debug, Default)]
+struct Ways {
+    paths: HashMap<String, Way>,
+    /// By the name of the source.
+    doors: HashMap<String, Arc<Door>>,
 }
 
 /// Where a path leads.
@@ -76,6 +91,8 @@ pub struct Gate {
 pub(crate) struct Way {
     pub(crate) door: Arc<Door>,
     pub(crate) tool: Option<&'static str>,
+    /// The URL token in the path.
+    pub(crate) token: Option<Token>,
 }
 
 /// One source as the front door sees it.
@@ -91,6 +108,8 @@ pub(crate) struct Door {
     pub(crate) open_warning: Throttle,
     /// Refusals of one source in the log: enough to see what is going on.
     pub(crate) refusals: Throttle,
+    /// Violations of one source in the log.
+    pub(crate) violations: Throttle,
 }
 
 /// One request of a source in flight.
@@ -101,24 +120,10 @@ impl Gate {
     /// Makes the gate.
     #[must_use]
     pub fn new(settings: GateSettings) -> Self {
-        let GateSettings { sources, mut allow_from, limits, metrics, .. } = settings;
-        let mut ways = HashMap::new();
-        for source in sources.iter() {
-            let door = Arc::new(Door {
-                source: Arc::clone(source),
-                metrics: metrics.of(&source.name),
-                allow_from: allow_from.remove(&source.name),
-                wants_url: covers_url(source),
-                open_warning: Throttle::new(1, 60_000),
-                refusals: Throttle::new(20, 10_000),
-            });
-            for path in sources.paths(source) {
-                let tool = sources.route(path).and_then(|route| route.tool);
-                ways.insert(path.to_owned(), Way { door: Arc::clone(&door), tool });
-            }
-        }
-        Self {
-            ways,
+        let GateSettings { sources, allow_from, limits, metrics, .. } = settings;
+        let gate = Self {
+            ways: RwLock::default(),
+            doors: Mutex::default(),
             store: settings.store,
             public_url: settings.public_url,
             clock: settings.clock,
@@ -130,18 +135,64 @@ impl Gate {
             peers: Peers::new(),
             memory: Budget::new(limits.bodies_in_memory_bytes_max),
             correlations: Correlations::new(),
-        }
+            quotas: Quotas::new(settings.share),
+        };
+        gate.set_sources(&sources, &allow_from);
+        gate
     }
 
-    /// The source that a path leads to.
-    pub(crate) fn way(&self, path: &str) -> Option<&Way> {
-        self.ways.get(path)
+    /// Puts these sources in force, instead of those before. Requests that are under way
+    /// end under what they began with; a source that did not change keeps its door.
+    pub fn set_sources(&self, sources: &Sources, allow_from: &HashMap<String, Vec<IpNet>>) {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ways = Ways::default();
+        for source in sources.iter() {
+            let name = &source.name;
+            let kept = doors.get(name).filter(|door| Arc::ptr_eq(&door.source, source));
+            let door = kept.cloned().unwrap_or_else(|| {
+                Arc::new(Door {
+                    source: Arc::clone(source),
+                    metrics: self.metrics.of(name),
+                    allow_from: allow_from.get(name).cloned(),
+                    wants_url: covers_url(source),
+                    open_warning: Throttle::new(1, 60_000),
+                    refusals: Throttle::new(20, 10_000),
+                    violations: Throttle::new(20, 10_000),
+                })
+            });
+            for path in sources.paths(source) {
+                let tool = sources.route(path).and_then(|route| route.tool);
+                let way = Way { door: Arc::clone(&door), tool, token: None };
+                ways.paths.insert(path.to_owned(), way);
+            }
+            ways.doors.insert(name.clone(), door);
+        }
+        doors.clone_from(&ways.doors);
+        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ways);
+    }
+
+    fn ways(&self) -> Arc<Ways> {
+        Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where a path leads.
+    pub(crate) fn way(&self, path: &str) -> Option<Way> {
+        let ways = self.ways();
+        if let Some(way) = ways.paths.get(path) {
+            return Some(way.clone());
+        }
+        let (name, token) = path.strip_prefix(PREFIX)?.split_once('/')?;
+        let found = self.store.registry().token(name, token.as_bytes(), (self.clock)());
+        // Both are looked for, so that an unknown source takes as long as a wrong token.
+        let (found, door) = (found?, ways.doors.get(name)?);
+        let token = Token { id: found.id.clone(), tenant: found.tenant.clone() };
+        Some(Way { door: Arc::clone(door), tool: None, token: Some(token) })
     }
 
     /// Whether a path is the front door's, be there a source or not.
     #[must_use]
     pub fn owns(&self, path: &str) -> bool {
-        self.ways.contains_key(path) || path.starts_with(PREFIX)
+        path.starts_with(PREFIX) || self.ways().paths.contains_key(path)
     }
 
     /// The limits in force.
@@ -161,7 +212,7 @@ impl Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Gate").field("paths", &self.ways.len()).finish_non_exhaustive()
+        out.debug_struct("Gate").field("paths", &self.ways().paths.len()).finish_non_exhaustive()
     }
 }
 

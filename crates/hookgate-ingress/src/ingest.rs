@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use hookgate_core::attribution::{Attributed, Cause, Quarantined, attribute, attribute_from};
+use hookgate_core::attribution::{Cause, Conflict, Quarantined, Readable, Told, read, read_from};
 use hookgate_core::digest::hmac_sha256;
 use hookgate_core::event::Answer;
 use hookgate_core::headers::Headers;
 use hookgate_core::provider::Provider;
 use hookgate_core::received::{Blob, Body, Received, Unproven, Verified};
 use hookgate_core::source::Verification;
+use hookgate_core::tenant::TenantId;
 use hookgate_core::verify::{Envelope, Examination};
-use hookgate_store::{BlobWriter, Unavailable};
+use hookgate_store::{BlobWriter, Receipt, Unavailable};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -30,6 +31,7 @@ use crate::inspect::Inspection;
 use crate::limits::WHOLE_BODY_BYTES_MAX;
 use crate::metrics::Outcome;
 use crate::peer::{Peer, Seat};
+use crate::quota::Place;
 
 /// What a handshake's word may measure.
 const ECHO_BYTES_MAX: usize = 128;
@@ -64,7 +66,7 @@ pub(crate) async fn receive(visit: Visit<'_>, request: Request<Incoming>) -> Res
     let (mut head, mut body) = request.into_parts();
     let way = visit.gate.way(head.uri.path());
     let answering = async {
-        match way {
+        match &way {
             Some(way) => ingest(&visit, way, &mut head, &mut body).await,
             None => Err(turn_away(&visit, &mut body).await),
         }
@@ -77,12 +79,14 @@ pub(crate) async fn receive(visit: Visit<'_>, request: Request<Incoming>) -> Res
     let reply = match outcome {
         Ok(reply) => reply,
         Err(refusal) => {
-            note(&visit, way, refusal);
+            note(&visit, way.as_ref(), refusal);
             refusal.reply()
         }
     };
     visit.gate.metrics.answered(reply.status());
-    way.map_or(&visit.gate.metrics.unknown, |way| way.door.metrics.counter(reply.outcome)).inc();
+    way.as_ref()
+        .map_or(&visit.gate.metrics.unknown, |way| way.door.metrics.counter(reply.outcome))
+        .inc();
     let mut headers = head.headers;
     headers.clear();
     reply.closing(!body.is_end_stream()).into_response(headers, &visit.id)
@@ -133,8 +137,9 @@ async fn ingest(
     let mut received = Received {
         source: Arc::clone(source),
         method: head.method.as_str().to_owned(),
-        target: target.to_owned(),
+        target: masked(target, way),
         tool: way.tool,
+        token: way.token.clone(),
         headers,
         body: Body::Whole(Bytes::new()),
         peer: visit.peer.addr,
@@ -142,6 +147,8 @@ async fn ingest(
         late: false,
         correlation_id: visit.id.clone(),
     };
+    // Where a token stands in the URL, nobody reads it again.
+    let url = if way.token.is_some() { String::new() } else { url };
     let case = Case { gate: Arc::clone(gate), door: Arc::clone(door), echo, began, url };
     match content {
         Content::Whole(bytes, _share) => {
@@ -176,42 +183,72 @@ impl Case {
         })
     }
 
-    /// `Received → judge → attribute → store → answer`. Up to the store there is nothing
-    /// to wait for, so an event whose body is complete is on its way to the disk before
-    /// anything can stop it.
+    /// `Received → judge → read → attribute → store → answer`. Mostly there is nothing to
+    /// wait for up to the store, so an event whose body is complete is on its way to the
+    /// disk before anything can stop it; where the registry has to be asked, that is done
+    /// in a task of its own.
     async fn settle(self, received: Received, examination: Examination) -> Result<Reply, Refusal> {
         let judged = received.judge(examination);
         let inspection = self.inspection(&judged);
+        let case = Arc::new(self);
         let settled = match judged {
-            Ok(verified) => self.keep(verified).await,
-            Err(unproven) => self.unproven(unproven).await,
+            Ok(verified) => case.keep(verified).await,
+            Err(unproven) => case.unproven(unproven).await,
         };
-        if let (Some(inspect), Some(mut inspection)) = (&self.gate.inspect, inspection) {
-            inspection.conclude(&settled);
-            inspect(&inspection);
-        }
+        case.inspected(inspection, &settled);
         settled
     }
 
-    /// Stores a proven event, and answers as its provider wants it.
-    async fn keep(&self, verified: Verified) -> Result<Reply, Refusal> {
+    fn inspected(&self, inspection: Option<Inspection>, settled: &Result<Reply, Refusal>) {
+        if let (Some(inspect), Some(mut inspection)) = (&self.gate.inspect, inspection) {
+            inspection.conclude(settled);
+            inspect(&inspection);
+        }
+    }
+
+    /// Reads a proven event and keeps it.
+    async fn keep(self: &Arc<Self>, verified: Verified) -> Result<Reply, Refusal> {
         if self.echo.is_some() && verified.received().body.is_empty() {
             // A check of the URL that carries the secret as well.
             return self.echo.as_ref().map(handshake).ok_or(Refusal::Internal);
         }
-        let attributed = match verified.received().body {
-            Body::Whole(_) => attribute(verified),
-            Body::Blob(blob) => Box::pin(self.attribute_blob(verified, blob)).await?,
+        let readable = match verified.received().body {
+            Body::Whole(_) => read(verified),
+            Body::Blob(blob) => Box::pin(self.read_blob(verified, blob)).await?,
         };
-        let attributed = match attributed {
+        let readable = match readable {
+            Ok(readable) => readable,
+            Err(quarantined) => return self.quarantine(&quarantined).await,
+        };
+        if self.gate.store.knows(&readable) {
+            return self.attribute(readable).await;
+        }
+        let case = Arc::clone(self);
+        let asking = tokio::spawn(async move { case.attribute(readable).await });
+        asking.await.unwrap_or_else(|_| {
+            self.gate.metrics.panics.inc();
+            Err(Refusal::Internal)
+        })
+    }
+
+    /// Finds out whose the event is, stores it, and answers as its provider wants it.
+    async fn attribute(&self, readable: Readable) -> Result<Reply, Refusal> {
+        let store = &self.gate.store;
+        let (attributed, adopting) = match store.attribute(readable).await? {
             Ok(attributed) => attributed,
-            Err(quarantined) => return Err(self.quarantine(&quarantined).await?),
+            Err(quarantined) => return self.quarantine(&quarantined).await,
         };
-        let receipt = self.gate.store.append(&attributed).await?;
-        self.acknowledged();
         let (received, facts) = (attributed.received(), attributed.facts());
+        let tenant = attributed.decision().tenant();
+        let _share = match tenant {
+            Some(tenant) => Some(self.share(tenant, received.body.len())?),
+            None => None,
+        };
+        let receipt = store.append(&attributed, adopting).await?;
+        self.acknowledged();
         tracing::debug!(
             source.id = received.source.name,
+            tenant.id = tenant.map(TenantId::as_str),
             event.id = %receipt.id(),
             event.seq = receipt.seq(),
             event.r#type = %hookgate_core::mask::visible(&facts.event_type),
@@ -226,21 +263,27 @@ impl Case {
         Ok(acknowledge(&receipt, &facts.answer, outcome).with_echo(self.echo.as_ref()))
     }
 
-    /// Attributes a large body. It is read off the disk, away from the threads that serve
-    /// others.
-    async fn attribute_blob(
+    /// A place among the tenant's requests, unless it has had its share.
+    fn share(&self, tenant: &TenantId, bytes: u64) -> Result<Place, Refusal> {
+        let registered = self.gate.store.registry().tenant(tenant.as_str());
+        let quota = registered.as_ref().map(|it| it.quota).unwrap_or_default();
+        self.gate.quotas.take(tenant, &quota, bytes).ok_or(Refusal::OverQuota)
+    }
+
+    /// Reads a large body off the disk, away from the threads that serve others.
+    async fn read_blob(
         &self,
         verified: Verified,
         blob: Blob,
-    ) -> Result<Result<Attributed, Box<Quarantined>>, Refusal> {
+    ) -> Result<Result<Readable, Box<Quarantined>>, Refusal> {
         let store = self.gate.store.clone();
-        let read = move || {
+        let work = move || {
             let file = store.open_blob(&blob).inspect_err(|_| store.discard_blob(&blob))?;
             let file = BufReader::with_capacity(BLOB_READ_BYTES, file);
-            Ok::<_, std::io::Error>(attribute_from(verified, file))
+            Ok::<_, std::io::Error>(read_from(verified, file))
         };
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(attributed)) => Ok(attributed),
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(readable)) => Ok(readable),
             Ok(Err(cause)) => {
                 tracing::error!(error = %cause, "a large body cannot be read back");
                 Err(Refusal::Unavailable(Unavailable::Failed))
@@ -250,24 +293,48 @@ impl Case {
     }
 
     /// Keeps what cannot be acted on, and says what the sender is told of it.
-    async fn quarantine(&self, event: &Quarantined) -> Result<Refusal, Refusal> {
+    async fn quarantine(&self, event: &Quarantined) -> Result<Reply, Refusal> {
         let receipt = self.gate.store.quarantine(event).await?;
         self.acknowledged();
         let received = event.received();
-        tracing::info!(
+        match event.cause() {
+            Cause::Contradiction(conflict) => self.log_violation(event, conflict, &receipt),
+            cause => tracing::info!(
+                source.id = received.source.name,
+                event.id = %receipt.id(),
+                event.seq = receipt.seq(),
+                cause = %cause,
+                peer = %received.peer,
+                correlation_id = received.correlation_id,
+                "proven event put into quarantine"
+            ),
+        }
+        match event.told() {
+            Told::Success(answer) => {
+                Ok(acknowledge(&receipt, &answer, Outcome::Quarantined)
+                    .with_echo(self.echo.as_ref()))
+            }
+            Told::Refused(refusal) => Err(Refusal::Quarantined(refusal)),
+        }
+    }
+
+    /// A proven request that contradicts ownership. The texts are those that operators
+    /// watch their logs for.
+    fn log_violation(&self, event: &Quarantined, conflict: Conflict, receipt: &Receipt) {
+        let received = event.received();
+        self.door.metrics.violations.inc();
+        let Some(left_out) = self.door.violations.pass(received.at) else { return };
+        tracing::error!(
             source.id = received.source.name,
             event.id = %receipt.id(),
             event.seq = receipt.seq(),
-            cause = %event.cause(),
+            reason = conflict.name(),
             peer = %received.peer,
             correlation_id = received.correlation_id,
-            "proven event put into quarantine"
+            left_out,
+            "{}",
+            conflict.text()
         );
-        Ok(match event.cause() {
-            Cause::Unreadable(_) => Refusal::Unreadable,
-            Cause::NoOrganization => Refusal::NoOrganization,
-            Cause::Unproven => Refusal::Unproven(self.door.refusal()),
-        })
     }
 
     /// Refuses a request without proof, or keeps it apart where its source accepts that.
@@ -419,6 +486,14 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     if words.all(is_identity) { Ok(()) } else { Err(Refusal::ContentEncoding) }
 }
 
+/// Path and query as they may be stored: without the URL token, whose id stands for it.
+fn masked(target: &str, way: &Way) -> String {
+    let Some(token) = &way.token else { return target.to_owned() };
+    let query =
+        target.split_once('?').map_or("", |(path, _)| target.get(path.len()..).unwrap_or_default());
+    format!("/in/{}/{}{query}", way.door.source.name, token.id)
+}
+
 /// The length that a request announces. hyper refused one that is none.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -451,10 +526,7 @@ fn headers(map: &HeaderMap) -> Headers {
 fn note(visit: &Visit<'_>, way: Option<&Way>, refusal: Refusal) {
     let source = way.map_or("", |way| way.door.source.name.as_str());
     match refusal {
-        Refusal::Unproven(_)
-        | Refusal::Unreadable
-        | Refusal::NoOrganization
-        | Refusal::Internal => {}
+        Refusal::Unproven(_) | Refusal::Quarantined(_) | Refusal::Internal => {}
         Refusal::UnknownSource | Refusal::Method => {
             tracing::debug!(
                 source.id = source,

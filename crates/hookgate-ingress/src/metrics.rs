@@ -92,6 +92,7 @@ pub struct Metrics {
     bodies: Family<Labels<1>, Counter>,
     acknowledgement: Family<Labels<1>, Histogram, fn() -> Histogram>,
     in_flight: Family<Labels<1>, Gauge>,
+    violations: Family<Labels<1>, Counter>,
     answers: Vec<(u16, Counter)>,
     other_answers: Counter,
     pub(crate) unknown: Counter,
@@ -107,6 +108,7 @@ pub(crate) struct SourceMetrics {
     pub(crate) body_bytes: Counter,
     pub(crate) acknowledgement: Histogram,
     pub(crate) in_flight: Gauge,
+    pub(crate) violations: Counter,
 }
 
 impl Metrics {
@@ -120,6 +122,7 @@ impl Metrics {
             bodies: Family::default(),
             acknowledgement: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             in_flight: Family::default(),
+            violations: Family::default(),
             answers: STATUSES.iter().map(|it| (*it, status(&it.to_string()))).collect(),
             other_answers: status("other"),
             unknown: Counter::default(),
@@ -137,6 +140,11 @@ impl Metrics {
             metrics.acknowledgement.clone(),
         );
         registry.register("in_flight", "Requests in flight", metrics.in_flight.clone());
+        registry.register(
+            "violations",
+            "Proven requests that contradict ownership",
+            metrics.violations.clone(),
+        );
         let unknown = "Requests to a source that does not exist";
         registry.register("unknown_sources", unknown, metrics.unknown.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
@@ -159,6 +167,7 @@ impl Metrics {
             body_bytes: self.bodies.get_or_create_owned(&[source()]),
             acknowledgement: self.acknowledgement.get_or_create_owned(&[source()]),
             in_flight: self.in_flight.get_or_create_owned(&[source()]),
+            violations: self.violations.get_or_create_owned(&[source()]),
         }
     }
 

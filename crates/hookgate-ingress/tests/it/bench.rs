@@ -14,9 +14,10 @@ use hookgate_core::provider::{self, Provider};
 use hookgate_core::scheme::Digest;
 use hookgate_core::secret::Secrets;
 use hookgate_core::source::{Source, Sources, Verification};
+use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_ingress::{
-    BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Limits, Metrics, Tls, serve,
+    BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Limits, Metrics, Share, Tls, serve,
     serve_fallback,
 };
 use hookgate_store::{Event, EventFilter, Options, Order, Page, RejectionFilter, Store};
@@ -142,6 +143,7 @@ impl Bench {
             require_https: false,
             allow_from: HashMap::new(),
             limits: Limits::default(),
+            share: Share::default(),
             metrics: Metrics::new(&mut registry),
             inspect: None,
         };
@@ -188,7 +190,8 @@ impl Bench {
 
     pub async fn events(&self) -> Vec<Event> {
         let page = Page { order: Order::OldestFirst, after: None, limit: 1000 };
-        within("the events", self.store.events(EventFilter::default(), page)).await.unwrap()
+        let events = self.store.events(&Scope::Operator, EventFilter::default(), page);
+        within("the events", events).await.unwrap()
     }
 
     /// All that is stored, as one string.

@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use hookgate_core::tenant::Scope;
+
 use crate::bench::{
     Bench, CALL_ENDED, NOW_MILLIS, SECRET, chunked, elevenlabs_signature, head, request,
     retell_event, within,
@@ -21,7 +23,7 @@ fn audio(bytes: usize) -> Vec<u8> {
 
 async fn stored(bench: &Bench) -> Vec<u8> {
     let event = bench.events().await.remove(0);
-    match within("the body", bench.store.body(event.id)).await.unwrap().unwrap() {
+    match within("the body", bench.store.body(&Scope::Operator, event.id)).await.unwrap().unwrap() {
         hookgate_store::Body::Whole(bytes) => bytes.to_vec(),
         hookgate_store::Body::File(mut file, _) => {
             let mut bytes = Vec::new();

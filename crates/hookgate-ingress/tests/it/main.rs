@@ -17,6 +17,7 @@ mod heads;
 mod inspection;
 mod life;
 mod limited;
+mod ownership;
 mod peers;
 mod refused;
 mod secrecy;
