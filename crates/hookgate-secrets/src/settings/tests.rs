@@ -113,3 +113,22 @@ fn a_secret_that_was_written_in_the_place_of_a_reference_does_not_print() {
     let error = settings.backend(&around()).unwrap_err();
     assert!(!format!("{settings:?} {error} {error:?}").contains("canary"));
 }
+
+#[test]
+fn what_the_documentation_shows_can_be_used() {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        secrets: SecretsSettings,
+    }
+    let page = include_str!("../../../../docs/secrets.md");
+    let examples: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert_eq!(examples.len(), 6);
+    for example in examples {
+        let text = example.split("```").next().unwrap();
+        let file: File = toml::from_str(text).unwrap();
+        if let Err(error) = file.secrets.backend(&around()) {
+            panic!("{error} in {text}");
+        }
+    }
+}
