@@ -52,7 +52,7 @@ fn main() {
                 tokio::spawn(async move {
                     while let Ok(at) = usize::try_from(next.fetch_add(1, Ordering::Relaxed)) {
                         let Some(request) = requests.get(at) else { break };
-                        while store.append(request).await.is_err() {
+                        while store.append(request, None).await.is_err() {
                             refused.fetch_add(1, Ordering::Relaxed);
                             tokio::task::yield_now().await;
                         }
@@ -122,7 +122,7 @@ fn first_polls() {
         let begun = Instant::now();
         for request in &requests {
             // It is on its way with the first poll, whoever waits for it.
-            let _ = std::pin::pin!(store.append(request)).poll(&mut context);
+            let _ = std::pin::pin!(store.append(request, None)).poll(&mut context);
         }
         bursts.push(begun.elapsed().as_secs_f64() * 1e6 / 512.0);
         while store.snapshot().pending.records > 0 {

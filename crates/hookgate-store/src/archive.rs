@@ -8,20 +8,22 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
 
+use hookgate_core::tenant::Scope;
 use hookgate_journal::Reader;
 use rusqlite::{Connection, Transaction};
 use uuid::Uuid;
 
 use crate::error::{OpenError, ReadError};
 use crate::filter::{EventFilter, Page, RejectionFilter};
-use crate::index::indexer::{CatchUpError, catch_up};
+use crate::index::indexer::{self, CatchUpError};
 use crate::index::{self, Index, Progress, Unusable};
 use crate::layout::{self, Layout};
-use crate::library::{Body, Library};
+use crate::library::{Body, Library, Shown};
 use crate::lock;
 use crate::options::Options;
 use crate::record::{Event, EventId, Rejection};
 use crate::registry;
+use crate::registry::later::Later;
 use crate::rejections::{List, RejectionShelf};
 
 /// A store that is only read.
@@ -38,6 +40,8 @@ struct State {
     tail: Index,
     /// How far the store's index had come when `tail` was begun.
     base: [Progress; 2],
+    /// What was decided later.
+    later: Later,
 }
 
 impl Archive {
@@ -60,7 +64,10 @@ impl Archive {
             index::open_reader(&layout.index()).ok().filter(|it| index::progress_of(it).is_ok());
         let rejections =
             RejectionShelf { reader: open_rejections(&layout, &options)?, layout: layout.clone() };
-        let state = State { main, tail, base: [Progress::default(); 2] };
+        let registry = layout.registry();
+        let later = Later::open(&registry)
+            .map_err(|error| OpenError::database("reading", &registry, error))?;
+        let state = State { main, tail, base: [Progress::default(); 2], later };
         Ok(Self { library: Library { reader, layout }, rejections, state: Mutex::new(state) })
     }
 
@@ -70,7 +77,9 @@ impl Archive {
     ///
     /// A [`ReadError`].
     pub fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<Event>, ReadError> {
-        self.read(|shelves| self.library.page(shelves, filter, page))
+        self.read(|shelves| {
+            self.library.page(shelves, (&Scope::Operator, Shown::Events), filter, page)
+        })
     }
 
     /// One event.
@@ -79,8 +88,8 @@ impl Archive {
     ///
     /// A [`ReadError`].
     pub fn event(&self, id: EventId) -> Result<Option<Event>, ReadError> {
-        self.read(|shelves| match Library::find(shelves, id)? {
-            Some(found) => self.library.event(shelves, found),
+        self.read(|shelves| match Library::find(shelves, &Scope::Operator, id)? {
+            Some(found) => self.library.event(shelves, &Scope::Operator, found),
             None => Ok(None),
         })
     }
@@ -92,8 +101,8 @@ impl Archive {
     ///
     /// A [`ReadError`].
     pub fn body(&self, id: EventId) -> Result<Option<Body>, ReadError> {
-        self.read(|shelves| match Library::find(shelves, id)? {
-            Some(found) => self.library.body(found),
+        self.read(|shelves| match Library::find(shelves, &Scope::Operator, id)? {
+            Some(found) => self.library.body(&found),
             None => Ok(None),
         })
     }
@@ -126,14 +135,14 @@ impl Archive {
         &self,
         read: impl FnOnce(&[&Connection]) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let State { main, tail, base } = &mut *lock(&self.state);
+        let State { main, tail, base, later } = &mut *lock(&self.state);
         let main = match main {
             Some(connection) => {
                 Some(connection.unchecked_transaction().map_err(ReadError::database)?)
             }
             None => None,
         };
-        follow(main.as_ref(), tail, base, &self.library.reader)?;
+        follow(main.as_ref(), (tail, base), later, &self.library.reader)?;
         let tail = tail.connection().unchecked_transaction().map_err(ReadError::database)?;
         // What is in one of them is not in the other.
         let mut shelves: Vec<&Connection> = vec![&tail];
@@ -145,8 +154,8 @@ impl Archive {
 /// Makes `tail` hold what the journal has and `main` has not.
 fn follow(
     main: Option<&Transaction<'_>>,
-    tail: &mut Index,
-    base: &mut [Progress; 2],
+    (tail, base): (&mut Index, &mut [Progress; 2]),
+    later: &Later,
     reader: &Reader,
 ) -> Result<(), ReadError> {
     let progress = match main {
@@ -155,9 +164,13 @@ fn follow(
     };
     if progress != *base {
         tail.clear(progress).map_err(ReadError::database)?;
+        // What is decided of an event is in the index that has the event.
+        let decided = main.map(|it| index::decisions_through(it)).transpose();
+        let decided = decided.map_err(ReadError::database)?.unwrap_or_default();
+        tail.set_decisions_through(decided).map_err(ReadError::database)?;
         *base = progress;
     }
-    match catch_up(tail, reader, |_| {}) {
+    match indexer::follow(tail, reader, later, |_| {}) {
         // An index that knows more than the journal: what it knows is still readable.
         Ok(()) | Err(CatchUpError::Ahead) => Ok(()),
         Err(CatchUpError::Index(error)) => Err(ReadError::database(error)),

@@ -5,7 +5,8 @@
 //! table about an old key) is done without it.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use hookgate_journal::{Journal, LogId, Ticket};
@@ -16,9 +17,12 @@ use crate::bloom::Key;
 use crate::dedupe::{Dedupe, Known, Lookup};
 use crate::error::Unavailable;
 use crate::head::{self, Octets, REPETITION, RepetitionHead};
-use crate::index::{Change, Row};
+use crate::index::{Change, Index, Row};
 use crate::layout::EVENTS;
+use crate::ledger::Adopting;
 use crate::lock;
+use crate::registry::Registry;
+use crate::registry::later::Later;
 
 /// Records that the indexer takes into one transaction: what costs it some ten
 /// milliseconds.
@@ -39,6 +43,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) key: Option<Key>,
     /// The first half of the body's SHA-256.
     pub(crate) digest: [u8; 16],
+    /// Whose it is.
+    pub(crate) tenant: Option<&'a str>,
 }
 
 /// An event that has its place.
@@ -46,6 +52,18 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Placed {
     pub(crate) ticket: Ticket,
     pub(crate) role: Role,
+}
+
+impl Placed {
+    /// Keeps the adoption of an event that is stored as what it is. A repetition carries
+    /// none.
+    pub(crate) fn keep(&self, adopting: &mut Option<Adopting>) {
+        if let Role::New(_) | Role::Variant(_) = self.role
+            && let Some(adopting) = adopting.take()
+        {
+            adopting.keep(self.ticket.seq());
+        }
+    }
 }
 
 /// What an event is among the others.
@@ -76,10 +94,15 @@ pub(crate) struct Waiting {
     pub(crate) change: Change,
 }
 
+/// Something else that the indexer does with the index, once everything is in it that has a
+/// place by then. Done again when it failed, so twice must be fine.
+pub(crate) type Task = Box<dyn FnMut(&mut Index, &Later) -> Result<(), rusqlite::Error> + Send>;
+
 /// The door.
 #[derive(Debug)]
 pub(crate) struct Door {
     journal: Journal,
+    registry: Registry,
     state: Mutex<State>,
     work: Condvar,
     /// Everything up to here is in the index.
@@ -87,10 +110,10 @@ pub(crate) struct Door {
     lag_max: u64,
 }
 
-#[derive(Debug)]
 struct State {
     dedupe: Dedupe,
     queue: Vec<Waiting>,
+    tasks: Vec<Task>,
     last_seq: u64,
     indexed: u64,
     /// The indexer is to be woken when so many wait.
@@ -98,13 +121,21 @@ struct State {
     /// A reader waits for the index.
     is_wanted: bool,
     is_closing: bool,
+    /// The indexer does nothing more.
+    is_left: bool,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("State").field("last_seq", &self.last_seq).finish_non_exhaustive()
+    }
 }
 
 /// What the indexer finds when it looks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// Records to take in.
-    Records,
+    /// Records to take in, or something else to do.
+    Work,
     /// Nothing came within the time, or somebody wants the index to be looked after.
     Nothing,
     /// Nothing will come any more.
@@ -112,19 +143,22 @@ pub(crate) enum Call {
 }
 
 impl Door {
-    pub(crate) fn new(journal: Journal, dedupe: Dedupe, lag_max: u64) -> Self {
+    pub(crate) fn new(journal: Journal, registry: Registry, dedupe: Dedupe, lag_max: u64) -> Self {
         let last_seq = journal.next_seq().saturating_sub(1);
         let state = State {
             dedupe,
             queue: Vec::new(),
+            tasks: Vec::new(),
             last_seq,
             indexed: last_seq,
             wake_at: usize::MAX,
             is_wanted: false,
             is_closing: false,
+            is_left: false,
         };
         let (indexed, _) = watch::channel(last_seq);
-        Self { journal, state: Mutex::new(state), work: Condvar::new(), indexed, lag_max }
+        let state = Mutex::new(state);
+        Self { journal, registry, state, work: Condvar::new(), indexed, lag_max }
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -153,7 +187,8 @@ impl Door {
             if state.is_closing {
                 return Err(Unavailable::Closing);
             }
-            if self.is_late(&state) {
+            // Whoever is being erased gets nothing more: judged anew, it is nobody's.
+            if self.is_late(&state) || entry.tenant.is_some_and(|it| !self.is_owner(it)) {
                 return Err(Unavailable::Behind);
             }
             match self.look_up(&state, entry.key.as_ref(), &answers) {
@@ -180,6 +215,16 @@ impl Door {
                 }
             }
         }
+    }
+
+    fn is_owner(&self, tenant: &str) -> bool {
+        self.registry.shared().memory().owner(tenant).is_some()
+    }
+
+    /// The last place that was given. What is placed from now on sees what the registry has
+    /// in memory by now.
+    pub(crate) fn last_seq(&self) -> u64 {
+        lock(&self.state).last_seq
     }
 
     /// The event that a key stands for, or what must be asked first.
@@ -294,7 +339,7 @@ impl Door {
     pub(crate) fn wait(&self, patience: Option<Duration>, gather: Duration) -> Call {
         let begun = Instant::now();
         let mut state = lock(&self.state);
-        while state.queue.is_empty() {
+        while state.queue.is_empty() && state.tasks.is_empty() {
             if state.is_closing {
                 return Call::Closed;
             }
@@ -315,7 +360,7 @@ impl Door {
             }
             state = self.sleep(state, BATCH_RECORDS, Some(rest));
         }
-        Call::Records
+        Call::Work
     }
 
     fn sleep<'g>(
@@ -336,11 +381,50 @@ impl Door {
     }
 
     /// For the indexer: takes all that waits, in order, and leaves an empty list to be
-    /// filled.
-    pub(crate) fn take(&self, empty: Vec<Waiting>) -> Vec<Waiting> {
+    /// filled. And what else is to be done then.
+    pub(crate) fn take(&self, empty: Vec<Waiting>) -> (Vec<Waiting>, Vec<Task>) {
         let mut state = lock(&self.state);
         state.is_wanted = false;
-        std::mem::replace(&mut state.queue, empty)
+        (std::mem::replace(&mut state.queue, empty), std::mem::take(&mut state.tasks))
+    }
+
+    /// Has the indexer do something, and waits for so long at most. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// `Behind` when it is not done yet: it will be. `Closing` when it will not.
+    pub(crate) fn have<T: Send + 'static>(
+        &self,
+        time: Duration,
+        mut work: impl FnMut(&mut Index, &Later) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (done, waiter) = mpsc::sync_channel(1);
+        let task: Task = Box::new(move |index, later| {
+            let value = work(index, later)?;
+            // Nobody may wait any more.
+            let _ = done.try_send(value);
+            Ok(())
+        });
+        let mut state = lock(&self.state);
+        if state.is_left {
+            return Err(Unavailable::Closing);
+        }
+        state.tasks.push(task);
+        state.is_wanted = true;
+        self.wake_indexer(state);
+        waiter.recv_timeout(time).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => Unavailable::Behind,
+            mpsc::RecvTimeoutError::Disconnected => Unavailable::Closing,
+        })
+    }
+
+    /// For the indexer: it does nothing more.
+    pub(crate) fn leave(&self) {
+        let mut state = lock(&self.state);
+        state.is_left = true;
+        let left = std::mem::take(&mut state.tasks);
+        drop(state);
+        drop(left);
     }
 
     /// For the indexer: everything up to `seq` is in the index.

@@ -20,7 +20,12 @@
 //! | `t`, `kd`, `x`, `tn`, `c` | 1 | type, kind, external id, tenant, conversation |
 //! | `st`, `co` | 1 | status (0 accepted, 1 quarantined), cause |
 //! | `lt` | 1 | it was refused first |
-//! | `ow`, `cl` | 1 | ownership, claims |
+//! | `ow`, `cl` | 1 | ownership, claims: maps of `kind`, `external_id` and, bound, `tenant` |
+//! | `cf`, `sd` | 1 | the conflict of a contradiction; `registered`, `adopted` or `adopting`: how its conversation is known |
+//! | `rv`, `ef` | 1 | the version of the rules that decided; whether the verdict decided about the answer |
+//! | `bc` | 1 | its type must name a call |
+//! | `tk`, `tt` | 1 3 | the id of the URL token, its tenant |
+//! | `ts` | 1 | the source's tenant |
 //! | `y` | 1 | 16 bytes: by which a repetition is recognised |
 //! | `o` | 1 2 4 | 16 bytes: the event that it repeats; of a settlement, the event it became |
 //! | `of` | 2 | the place of the event that it repeats |
@@ -30,14 +35,19 @@ mod parts;
 
 use std::borrow::Cow;
 
-use hookgate_core::event::Claim;
+use hookgate_core::attribution::Ownership;
+use hookgate_core::attribution::rule::Standing;
+use hookgate_core::event::{Claim, ClaimKind};
+use hookgate_core::received::Token;
+use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use serde::de::{Deserialize, IgnoredAny};
 use serde::ser::Serialize;
 use uuid::Uuid;
 
 pub(crate) use self::parts::{HeaderList, Octets, Peer};
-use crate::record::{Event, EventId, Rejection, Status};
+use crate::record::{Event, EventId, LaterDecision, Rejection, Status};
+use crate::registry::DecisionKind;
 
 /// What a record is.
 pub(crate) const EVENT: u8 = 1;
@@ -103,6 +113,22 @@ pub(crate) struct EventHead<'a, H = HeaderList<'a>> {
     pub(crate) ownership: Cow<'a, str>,
     #[serde(rename = "cl")]
     pub(crate) claims: Cow<'a, [Claim]>,
+    #[serde(rename = "cf", skip_serializing_if = "Option::is_none")]
+    pub(crate) conflict: Option<Cow<'a, str>>,
+    #[serde(rename = "sd", skip_serializing_if = "Option::is_none")]
+    pub(crate) standing: Option<Cow<'a, str>>,
+    #[serde(rename = "rv", skip_serializing_if = "is_zero_u32")]
+    pub(crate) rule: u32,
+    #[serde(rename = "ef", skip_serializing_if = "is_false")]
+    pub(crate) is_enforced: bool,
+    #[serde(rename = "bc", skip_serializing_if = "is_false")]
+    pub(crate) bears_call: bool,
+    #[serde(rename = "tk", skip_serializing_if = "Option::is_none")]
+    pub(crate) url_token: Option<Cow<'a, str>>,
+    #[serde(rename = "tt", skip_serializing_if = "Option::is_none")]
+    pub(crate) token_tenant: Option<Cow<'a, str>>,
+    #[serde(rename = "ts", skip_serializing_if = "Option::is_none")]
+    pub(crate) source_tenant: Option<Cow<'a, str>>,
     #[serde(rename = "n")]
     pub(crate) size: u64,
     #[serde(rename = "d")]
@@ -156,6 +182,10 @@ pub(crate) struct RejectionHead<'a, H = HeaderList<'a>> {
     pub(crate) reason: Cow<'a, str>,
     #[serde(rename = "sg", skip_serializing_if = "Vec::is_empty")]
     pub(crate) signatures: Vec<Cow<'a, str>>,
+    #[serde(rename = "tk", skip_serializing_if = "Option::is_none")]
+    pub(crate) url_token: Option<Cow<'a, str>>,
+    #[serde(rename = "tt", skip_serializing_if = "Option::is_none")]
+    pub(crate) token_tenant: Option<Cow<'a, str>>,
     #[serde(rename = "n")]
     pub(crate) size: u64,
     #[serde(rename = "d")]
@@ -208,6 +238,11 @@ fn is_zero(value: &u8) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero_u32(value: &u32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero_u64(value: &u64) -> bool {
     *value == 0
 }
@@ -241,38 +276,101 @@ pub(crate) fn link(head: &mut Vec<u8>, original: Uuid) {
     head.extend_from_slice(original.as_bytes());
 }
 
+/// What became of an event after its head was written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Since {
+    /// Its place in the order of all.
+    pub(crate) seq: u64,
+    /// How often it came again.
+    pub(crate) duplicates: u64,
+    /// Whether it may be acted on now.
+    pub(crate) is_quarantined: bool,
+    /// Whose it is now.
+    pub(crate) tenant: Option<String>,
+    /// What was decided last.
+    pub(crate) decision: Option<LaterDecision>,
+    /// It was erased: what names anybody is not shown any more.
+    pub(crate) is_erased: bool,
+}
+
+impl<H> EventHead<'_, H> {
+    /// Whether the event makes its conversation known.
+    pub(crate) fn is_adopting(&self) -> bool {
+        self.standing.as_deref() == Some(Standing::Adopting.name())
+    }
+
+    /// The first claim of a kind.
+    pub(crate) fn claimed(&self, kind: ClaimKind) -> Option<&str> {
+        let claim = self.claims.iter().find(|it| it.kind == kind);
+        claim.and_then(|it| it.external_id.as_deref())
+    }
+
+    /// Without what names anybody: of an erased event.
+    fn unnamed(self) -> Self {
+        let claims = self.claims.iter().map(|it| Claim::new(it.kind, None)).collect();
+        let path = self.target.split('?').next().unwrap_or_default().to_owned();
+        Self {
+            external_id: None,
+            conversation: None,
+            claims: Cow::Owned(claims),
+            target: path.into(),
+            ..self
+        }
+    }
+}
+
 impl EventHead<'_, HeaderList<'_>> {
-    /// The event, at its place in the order of all.
-    pub(crate) fn into_event(self, seq: u64, duplicates: u64) -> Event {
+    /// The event, with what became of it.
+    pub(crate) fn into_event(self, since: Since) -> Event {
+        let head = if since.is_erased {
+            Self { headers: HeaderList::default(), ..self.unnamed() }
+        } else {
+            self
+        };
+        // What a later judgement found shows; a release leaves the verdict as it was.
+        let is_judged_again =
+            since.decision.as_ref().is_some_and(|it| it.kind == DecisionKind::Reattribute);
+        let (ownership, conflict) = if is_judged_again {
+            (Ownership::Owned.name().to_owned(), None)
+        } else {
+            (head.ownership.into_owned(), head.conflict)
+        };
         Event {
-            id: EventId(self.id.uuid()),
-            seq,
-            source: self.source.into_owned(),
-            provider: self.provider.into_owned(),
-            event_type: self.event_type.into_owned(),
-            kind: self.kind.into_owned(),
-            external_id: self.external_id.map(Cow::into_owned),
-            tenant: self.tenant.map(Cow::into_owned),
-            conversation_id: self.conversation.map(Cow::into_owned),
-            status: if self.status == 0 { Status::Accepted } else { Status::Quarantined },
-            cause: self.cause.map(Cow::into_owned),
-            duplicates,
-            duplicate_of: self.original.map(|it| EventId(it.uuid())),
-            late: self.late,
-            received_at: Timestamp::from_millis(self.at),
-            correlation_id: self.correlation_id.into_owned(),
-            peer: self.peer.0,
-            method: self.method.into_owned(),
-            target: self.target.into_owned(),
-            verdict: self.verdict.into_owned(),
-            scheme: self.scheme.map(Cow::into_owned),
-            reason: self.reason.map(Cow::into_owned),
-            signature_headers: self.signatures.into_iter().map(Cow::into_owned).collect(),
-            ownership: self.ownership.into_owned(),
-            claims: self.claims.into_owned(),
-            headers: self.headers.0.into_owned(),
-            size: self.size,
-            sha256: self.sha256.0,
+            id: EventId(head.id.uuid()),
+            seq: since.seq,
+            source: head.source.into_owned(),
+            provider: head.provider.into_owned(),
+            event_type: head.event_type.into_owned(),
+            kind: head.kind.into_owned(),
+            external_id: head.external_id.map(Cow::into_owned),
+            tenant: since.tenant,
+            conversation_id: head.conversation.map(Cow::into_owned),
+            status: if since.is_quarantined { Status::Quarantined } else { Status::Accepted },
+            cause: head.cause.map(Cow::into_owned),
+            duplicates: since.duplicates,
+            duplicate_of: head.original.map(|it| EventId(it.uuid())),
+            late: head.late,
+            received_at: Timestamp::from_millis(head.at),
+            correlation_id: head.correlation_id.into_owned(),
+            peer: head.peer.0,
+            method: head.method.into_owned(),
+            target: head.target.into_owned(),
+            verdict: head.verdict.into_owned(),
+            scheme: head.scheme.map(Cow::into_owned),
+            reason: head.reason.map(Cow::into_owned),
+            signature_headers: head.signatures.into_iter().map(Cow::into_owned).collect(),
+            ownership,
+            conflict: conflict.map(Cow::into_owned),
+            standing: head.standing.map(Cow::into_owned),
+            rule: head.rule,
+            is_enforced: head.is_enforced,
+            url_token: head.url_token.map(Cow::into_owned),
+            claims: head.claims.into_owned(),
+            decision: since.decision,
+            is_erased: since.is_erased,
+            headers: head.headers.0.into_owned(),
+            size: head.size,
+            sha256: head.sha256.0,
         }
     }
 }
@@ -289,6 +387,10 @@ impl RejectionHead<'_, HeaderList<'_>> {
             correlation_id: self.correlation_id.into_owned(),
             peer: self.peer.0,
             method: self.method.into_owned(),
+            token: self.url_token.map(|id| Token {
+                id: id.into_owned(),
+                tenant: self.token_tenant.and_then(|it| TenantId::parse(&it).ok()),
+            }),
             target: self.target.into_owned(),
             status: self.status,
             verdict: self.verdict.into_owned(),

@@ -19,6 +19,7 @@ use crate::head;
 use crate::index::Row;
 use crate::index::pool::Pool;
 use crate::index::query::{self, Found};
+use crate::keeper::Keeper;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::library::Library;
@@ -49,7 +50,10 @@ pub(crate) struct Inner {
     pub(crate) pool: Arc<Pool>,
     pub(crate) library: Library,
     pub(crate) blobs: Arc<Blobs>,
-    pub(crate) rejections: Rejections,
+    pub(crate) rejections: Arc<Rejections>,
+    pub(crate) keeper: Keeper,
+    /// One decision after the other.
+    pub(crate) deciding: Arc<Mutex<()>>,
     pub(crate) unproven_peers: Mutex<Peers>,
     pub(crate) scratch: Mutex<Scratch>,
     pub(crate) space: Space,
@@ -93,6 +97,7 @@ pub(crate) struct Large {
     pub(crate) key: Option<Key>,
     pub(crate) digest: [u8; 16],
     pub(crate) log: LogId,
+    pub(crate) tenant: Option<String>,
 }
 
 impl Inner {
@@ -109,6 +114,11 @@ impl Inner {
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether data may belong to this tenant: it is there and is not being erased.
+    pub(crate) fn is_owner(&self, tenant: &str) -> bool {
+        self.registry.shared().memory().owner(tenant).is_some()
     }
 
     pub(crate) fn last_of(&self, log: LogId) -> Last {
@@ -172,6 +182,7 @@ impl Inner {
             correlation_id: &received.correlation_id,
             key,
             digest: first_half(sha256),
+            tenant: judged.tenant(),
         };
         let placed = self.door.place(entry, |question| self.ask(question));
         let mut scratch = lock(&self.scratch);
@@ -201,17 +212,26 @@ impl Inner {
             key,
             digest: first_half(sha256),
             log: judged.log(),
+            tenant: judged.tenant().map(str::to_owned),
         }
     }
 
-    /// Asks the table about an old key.
+    /// Asks the table about an old key, and then the registry: it has those of events whose
+    /// segments are gone.
     pub(crate) fn ask(&self, question: Question) -> Result<Option<Known>, Unavailable> {
         let read = self.pool.read(None, |connection| {
             let found = match question {
                 Question::Key(key) => query::by_key(connection, &key),
                 Question::Seq(seq) => query::by_seq(connection, seq),
             };
-            found.map_err(ReadError::database)?.map(|found| self.known(found)).transpose()
+            if let Some(found) = found.map_err(ReadError::database)? {
+                return self.known(&found).map(Some);
+            }
+            let dropped = match question {
+                Question::Key(key) => self.registry.dropped_by_key(&key),
+                Question::Seq(seq) => self.registry.dropped_by_seq(seq),
+            };
+            dropped.map_err(ReadError::database)
         });
         read.map_err(|error| {
             tracing::warn!(error = %error, "an old key could not be looked up");
@@ -220,7 +240,7 @@ impl Inner {
         })
     }
 
-    pub(crate) fn known(&self, found: Found) -> Result<Known, ReadError> {
+    pub(crate) fn known(&self, found: &Found) -> Result<Known, ReadError> {
         let digest = match self.library.digest(found) {
             Ok(digest) => digest.map(first_half),
             // Nothing to compare with: whatever comes is kept.
@@ -237,6 +257,7 @@ impl Inner {
 
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
+        self.keeper.stop();
         // What waits is committed, so that the indexer can finish.
         self.door.journal().close();
         self.door.close();
@@ -245,6 +266,7 @@ impl Inner {
         {
             tracing::error!("the thread of the index ended in a panic");
         }
+        self.keeper.join();
         self.rejections.journal().close();
         self.registry.close();
     }

@@ -25,15 +25,20 @@
 //! `registry/` and `ledger/` (whose it is), `opening.rs`.
 
 mod archive;
+mod attribute;
 mod blobs;
 mod bloom;
+mod conversations;
+mod decide;
 mod dedupe;
 mod door;
+mod erasure;
 mod error;
 mod filter;
 mod head;
 mod index;
 mod inner;
+mod keeper;
 mod layout;
 mod ledger;
 mod library;
@@ -47,13 +52,17 @@ mod receipt;
 mod record;
 mod registry;
 mod rejections;
+mod retention;
 mod snapshot;
 mod space;
 mod store;
 mod view;
 
 pub use archive::Archive;
+pub use attribute::Admitted;
 pub use blobs::BlobWriter;
+pub use decide::DecideError;
+pub use erasure::foreign;
 pub use error::{OpenError, ReadError, Unavailable};
 pub use filter::{EventFilter, Order, Page, RejectionFilter};
 pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
@@ -62,18 +71,18 @@ pub use library::Body;
 pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,
-    GENERATION_KEYS_MAX, INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX,
+    GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX,
     REJECTIONS_RECORDS_MAX, Ring, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
 pub use receipt::Receipt;
-pub use record::{Event, EventId, Rejection, Status, parse_rejection_id};
+pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{
     ANSWER_KEPT, ANSWERS_MAX, Answer, BINDINGS_MAX, Binding, BindingFilter, CONVERSATIONS_MAX,
     CREDENTIALS_PER_TENANT_MAX, Conversation, ConversationFilter, Decision, DecisionKind,
     ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget, GRACE_MAX,
     KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, NumberedDecision, Quota, Registry, RegistryError, Rows,
     SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey, SourceRow,
-    TENANTS_MAX, TOKENS_MAX, Tenant, TenantKey, UrlToken, Written,
+    TENANTS_MAX, TOKENS_MAX, Tenant, TenantKey, UrlToken, Written, open_registry,
 };
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
 pub use space::{Disk, volatile};

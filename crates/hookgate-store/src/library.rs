@@ -4,15 +4,18 @@ use std::fs::File;
 use std::io;
 
 use bytes::Bytes;
+use hookgate_core::event::{Claim, ClaimKind};
+use hookgate_core::headers::Headers;
+use hookgate_core::tenant::Scope;
 use hookgate_journal::{Payload, Reader, Record};
 use rusqlite::Connection;
 
 use crate::error::ReadError;
 use crate::filter::{EventFilter, Order, Page};
-use crate::head::{self, EventHead};
+use crate::head::{self, EventHead, Since};
 use crate::index::query::{self, Found};
 use crate::layout::Layout;
-use crate::record::{Event, EventId};
+use crate::record::{Event, EventId, Status};
 
 /// The most that one page holds: what is in memory at once, with all headers.
 const PAGE_MAX: usize = 10_000;
@@ -43,6 +46,59 @@ impl Body {
     }
 }
 
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Events. A tenant sees what was accepted and is its own.
+    Events,
+    /// Contradictions. A tenant sees those that name it.
+    Violations,
+}
+
+impl Shown {
+    /// The filter for somebody confined to this scope; nothing if nothing can match.
+    fn within(self, scope: &Scope, filter: &EventFilter) -> Option<EventFilter> {
+        let mut filter = filter.clone();
+        let Some(tenant) = scope.tenant() else { return Some(filter) };
+        let tenant = tenant.as_str();
+        if filter.tenant.as_ref().is_some_and(|it| it != tenant) {
+            return None;
+        }
+        filter.tenant = Some(tenant.to_owned());
+        if self == Self::Events {
+            if filter.status == Some(Status::Quarantined) {
+                return None;
+            }
+            filter.status = Some(Status::Accepted);
+        }
+        Some(filter)
+    }
+
+    /// The event as somebody confined to this scope may see it here: whoever is named by a
+    /// contradiction learns nothing else of it.
+    fn of(self, scope: &Scope, mut event: Event) -> Event {
+        if self == Self::Violations && scope.tenant().is_some() {
+            event.external_id = None;
+            event.conversation_id = None;
+            event.tenant = event.tenant.filter(|it| scope.covers(Some(it)));
+            event.decision = None;
+            event.url_token = None;
+            event.target = event.target.split('?').next().unwrap_or_default().to_owned();
+            event.headers = Headers::default();
+        }
+        event
+    }
+
+    /// Whether somebody confined to this scope may see what was found.
+    fn shows(self, scope: &Scope, found: &Found) -> bool {
+        match self {
+            Self::Events => found.is_within(scope),
+            // Whom it names is in the index alone.
+            Self::Violations => true,
+        }
+    }
+}
+
 /// Reads events.
 #[derive(Clone, Debug)]
 pub(crate) struct Library {
@@ -55,25 +111,31 @@ impl Library {
     pub(crate) fn page(
         &self,
         shelves: &[&Connection],
+        (scope, shown): (&Scope, Shown),
         filter: &EventFilter,
         mut page: Page,
     ) -> Result<Vec<Event>, ReadError> {
         let limit = page.limit.min(PAGE_MAX);
         let mut events = Vec::new();
+        let Some(filter) = shown.within(scope, filter) else { return Ok(events) };
         // What was overwritten between the index and the journal leaves room for more.
         while events.len() < limit {
             page.limit = limit.saturating_sub(events.len());
-            let found = look_up(shelves, filter, page)?;
-            let Some(last) = found.last() else { break };
-            page.after = Some(last.seq);
+            let found = look_up(shelves, shown, &filter, page)?;
+            let Some(last) = found.last().map(|it| it.seq) else { break };
+            page.after = Some(last);
             let is_end = found.len() < page.limit;
             for found in found {
-                match self.event(shelves, found) {
-                    Ok(event) => events.extend(event),
+                if !shown.shows(scope, &found) {
+                    continue;
+                }
+                let seq = found.seq;
+                match self.event(shelves, scope, found) {
+                    Ok(event) => events.extend(event.map(|event| shown.of(scope, event))),
                     // One that is damaged does not hide the others.
                     Err(ReadError::Damaged) => {
                         tracing::warn!(
-                            event.seq = found.seq,
+                            event.seq = seq,
                             "an event is damaged and left out of a list"
                         );
                     }
@@ -87,44 +149,73 @@ impl Library {
         Ok(events)
     }
 
-    /// The place of an event.
-    pub(crate) fn find(shelves: &[&Connection], id: EventId) -> Result<Option<Found>, ReadError> {
+    /// The place of an event that is within the scope.
+    pub(crate) fn find(
+        shelves: &[&Connection],
+        scope: &Scope,
+        id: EventId,
+    ) -> Result<Option<Found>, ReadError> {
         for shelf in shelves {
             let found = query::by_id(shelf, id).map_err(ReadError::database)?;
-            if found.is_some() {
-                return Ok(found);
+            if let Some(found) = found {
+                return Ok(Some(found).filter(|it| it.is_within(scope)));
             }
         }
         Ok(None)
     }
 
-    /// The event at a place; nothing if it was overwritten since.
+    /// The event at a place; nothing if it was overwritten since. What is another's in it is
+    /// left out.
     pub(crate) fn event(
         &self,
         shelves: &[&Connection],
+        scope: &Scope,
         found: Found,
     ) -> Result<Option<Event>, ReadError> {
-        let Some(record) = self.record(found)? else { return Ok(None) };
-        let head = head_of(&record, found)?;
-        let mut duplicates = 0_u64;
+        let Some(record) = self.record(&found)? else { return Ok(None) };
+        let head = head_of(&record, &found)?;
+        let mut since = Since {
+            seq: found.seq,
+            is_quarantined: found.is_quarantined,
+            is_erased: record.payload == Payload::Erased,
+            tenant: found.tenant,
+            ..Since::default()
+        };
         for shelf in shelves {
-            let count = query::duplicates(shelf, found.seq).map_err(ReadError::database)?;
-            duplicates = duplicates.saturating_add(count);
+            let count = query::duplicates(shelf, since.seq).map_err(ReadError::database)?;
+            since.duplicates = since.duplicates.saturating_add(count);
+            let decision = query::decided(shelf, since.seq).map_err(ReadError::database)?;
+            since.decision = since.decision.or(decision);
         }
-        Ok(Some(head.into_event(found.seq, duplicates)))
+        let mut event = head.into_event(since);
+        // A contradiction is shown by the names of both sides, which its list hides.
+        if event.status == Status::Accepted {
+            hide_others(&mut event, scope);
+        }
+        Ok(Some(event))
+    }
+
+    /// Something of an event's head; nothing if it was overwritten since.
+    pub(crate) fn head<T>(
+        &self,
+        found: &Found,
+        read: impl FnOnce(EventHead<'_>) -> T,
+    ) -> Result<Option<T>, ReadError> {
+        let Some(record) = self.record(found)? else { return Ok(None) };
+        Ok(Some(read(head_of(&record, found)?)))
     }
 
     /// The digest of an event's body.
-    pub(crate) fn digest(&self, found: Found) -> Result<Option<[u8; 32]>, ReadError> {
+    pub(crate) fn digest(&self, found: &Found) -> Result<Option<[u8; 32]>, ReadError> {
         let Some(record) = self.record(found)? else { return Ok(None) };
         Ok(Some(head_of(&record, found)?.sha256.0))
     }
 
     /// The body of an event; nothing if it was erased or overwritten.
-    pub(crate) fn body(&self, found: Found) -> Result<Option<Body>, ReadError> {
+    pub(crate) fn body(&self, found: &Found) -> Result<Option<Body>, ReadError> {
         let Some(record) = self.record(found)? else { return Ok(None) };
         let head = head_of(&record, found)?;
-        if let Some(blob) = head.blob {
+        if let Some(blob) = head.blob.filter(|_| record.payload != Payload::Erased) {
             return file_body(File::open(self.layout.blob(blob.0)), head.size);
         }
         match record.payload {
@@ -133,7 +224,7 @@ impl Library {
         }
     }
 
-    fn record(&self, found: Found) -> Result<Option<Record>, ReadError> {
+    fn record(&self, found: &Found) -> Result<Option<Record>, ReadError> {
         match self.reader.read(found.log, found.position) {
             Ok(record) if record.seq == found.seq => Ok(Some(record)),
             Ok(_) => Err(ReadError::Damaged),
@@ -145,12 +236,17 @@ impl Library {
 /// Looks on all shelves, and takes what comes first in the order of the page.
 fn look_up(
     shelves: &[&Connection],
+    shown: Shown,
     filter: &EventFilter,
     page: Page,
 ) -> Result<Vec<Found>, ReadError> {
     let mut all = Vec::new();
     for shelf in shelves {
-        all.extend(query::page(shelf, filter, page).map_err(ReadError::database)?);
+        let found = match shown {
+            Shown::Events => query::page(shelf, filter, page),
+            Shown::Violations => query::violations(shelf, filter, page),
+        };
+        all.extend(found.map_err(ReadError::database)?);
     }
     match page.order {
         Order::NewestFirst => all.sort_unstable_by_key(|it| std::cmp::Reverse(it.seq)),
@@ -160,8 +256,24 @@ fn look_up(
     Ok(all)
 }
 
+/// Takes out of an event of a tenant's own what is another's. There is something only in
+/// one that the operator released.
+fn hide_others(event: &mut Event, scope: &Scope) {
+    let Scope::Tenant(tenant) = scope else { return };
+    for claim in &mut event.claims {
+        if claim.tenant.as_ref().is_none_or(|it| it == tenant) {
+            continue;
+        }
+        let is_conversation = claim.kind == ClaimKind::Conversation;
+        if is_conversation && claim.external_id == event.conversation_id {
+            event.conversation_id = None;
+        }
+        *claim = Claim::new(claim.kind, None);
+    }
+}
+
 /// The head of a record that the index led to.
-fn head_of(record: &Record, found: Found) -> Result<EventHead<'_>, ReadError> {
+fn head_of<'a>(record: &'a Record, found: &Found) -> Result<EventHead<'a>, ReadError> {
     let head: EventHead<'_> = head::decode(&record.head).map_err(|_| ReadError::Damaged)?;
     if head.record != head::EVENT || head.id.0 != found.id {
         return Err(ReadError::Damaged);

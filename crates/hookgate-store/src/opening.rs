@@ -8,24 +8,27 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use hookgate_journal::{Journal, Recovery};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::blobs::Blobs;
 use crate::dedupe::{Dedupe, Known};
 use crate::door::Door;
+use crate::erasure::Eraser;
 use crate::error::{OpenError, is_broken};
-use crate::index::indexer::{CatchUpError, Indexer, catch_up, oldest_segment};
+use crate::index::indexer::{CatchUpError, Indexer, follow, oldest_segment};
 use crate::index::pool::Pool;
 use crate::index::{self, Index, Unusable};
 use crate::inner::{Inner, READS_MAX, Scratch};
+use crate::keeper::Keeper;
 use crate::layout::{self, Layout, UNPROVEN};
-use crate::ledger::Ledger;
+use crate::ledger::{HasFailed, Ledger};
 use crate::library::Library;
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::random::Random;
-use crate::registry;
+use crate::registry::later::Later;
+use crate::registry::{self, Registry};
 use crate::rejections::Rejections;
 use crate::snapshot;
 use crate::space::{self, Space};
@@ -42,13 +45,15 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
     let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
         .map_err(|error| OpenError::io("opening", &layout.blobs(), error))?;
     let blobs = Arc::new(blobs);
-    let (mut index, was_rebuilt) = open_index(&layout, &journal, |_| {})?;
+    let later = open_later(&layout)?;
+    let (mut index, was_rebuilt) = open_index(&layout, &journal, &later, |_| {})?;
     let failed = |error| OpenError::database("reading", &layout.index(), error);
     let oldest_unproven = oldest_segment(&journal, UNPROVEN);
     for blob in index.evict(oldest_unproven).map_err(failed)? {
         blobs.discard(blob);
     }
-    let dedupe = known_keys(&mut index, options.generation_keys_max).map_err(failed)?;
+    let dedupe = known_keys(&mut index, &registry, options.generation_keys_max)
+        .map_err(|error| OpenError::io("reading", &layout.registry(), error))?;
     let merged = index.merged().map_err(failed)?;
     let orphaned_blobs = if recovery.corrupt.is_empty() && recovery.missing.is_none() {
         remove_orphans(&layout, &index)
@@ -57,20 +62,22 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         // A damaged record may have named it.
         0
     };
-    let rejections = open_rejections(&layout, &options)?;
+    let rejections = Arc::new(open_rejections(&layout, &options)?);
     let random =
         Random::new().map_err(|error| OpenError::io("drawing a number for", folder, error))?;
 
     let pool = Arc::new(Pool::new(layout.index()));
-    registry.attach(Arc::clone(&pool));
     let library = Library { reader: journal.reader(), layout: layout.clone() };
-    let door = Arc::new(Door::new(journal, dedupe, options.index_lag_max));
+    let door = Door::new(journal, registry.clone(), dedupe, options.index_lag_max);
+    let door = Arc::new(door);
+    registry.attach(Arc::clone(&pool), has_failed(&door));
     let indexer = Indexer {
         door: Arc::clone(&door),
         index,
         path: layout.index(),
         pool: Arc::clone(&pool),
         blobs: Arc::clone(&blobs),
+        later,
         keys_max: options.generation_keys_max,
         merged,
         oldest_unproven,
@@ -81,6 +88,21 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
     let thread = thread::Builder::new().name("index".to_owned()).spawn(move || indexer.run());
     let thread = thread.map_err(|error| OpenError::io("starting a thread for", folder, error))?;
 
+    let deciding = Arc::new(Mutex::new(()));
+    let eraser = Eraser {
+        registry: registry.clone(),
+        door: Arc::clone(&door),
+        pool: Arc::clone(&pool),
+        library: library.clone(),
+        rejections: Arc::clone(&rejections),
+        deciding: Arc::clone(&deciding),
+        hook: options.erasing.clone(),
+        progress: watch::Sender::new(0),
+        turn: Mutex::new(()),
+        is_stopping: AtomicBool::new(false),
+    };
+    let keeper = Keeper::start(eraser, options.housekeeping)
+        .map_err(|error| OpenError::io("starting a thread for", folder, error))?;
     let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
     Ok(Inner {
         ledger: Ledger::new(&registry, door.indexed()),
@@ -91,6 +113,8 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         library,
         blobs,
         rejections,
+        keeper,
+        deciding,
         unproven_peers: Mutex::new(Peers::new(options.unproven_share)),
         scratch: Mutex::new(Scratch { random, buffers: Vec::new() }),
         space,
@@ -155,12 +179,13 @@ pub(crate) fn open_journal(
 pub(crate) fn open_index(
     layout: &Layout,
     journal: &Journal,
+    later: &Later,
     mut note: impl FnMut(u64),
 ) -> Result<(Index, bool), OpenError> {
     let path = layout.index();
     let reader = journal.reader();
     let reason = match Index::open(&path) {
-        Ok(mut index) => match catch_up(&mut index, &reader, &mut note) {
+        Ok(mut index) => match follow(&mut index, &reader, later, &mut note) {
             Ok(()) => return Ok((index, false)),
             Err(CatchUpError::Index(error)) if !is_broken(&error) => {
                 return Err(OpenError::database("writing", &path, error));
@@ -185,7 +210,7 @@ pub(crate) fn open_index(
         other => OpenError::io("creating", &path, io::Error::other(other)),
     };
     let mut index = Index::create(&path).map_err(failed)?;
-    match catch_up(&mut index, &reader, note) {
+    match follow(&mut index, &reader, later, note) {
         Ok(()) => Ok((index, !is_new)),
         Err(CatchUpError::Index(error)) => Err(OpenError::database("writing", &path, error)),
         Err(CatchUpError::Journal(error)) => Err(unreadable(layout, error)),
@@ -199,12 +224,29 @@ fn unreadable(layout: &Layout, error: hookgate_journal::ReadError) -> OpenError 
     OpenError::io("reading", &layout.journal(), io::Error::other(error))
 }
 
-/// What is known of repetitions, from the index.
-fn known_keys(index: &mut Index, keys_max: usize) -> Result<Dedupe, rusqlite::Error> {
-    index.merge_from_events(keys_max, 0)?;
-    let (bloom, count) = index.bloom()?;
+/// Reads what came after the events, which an index takes in as well.
+pub(crate) fn open_later(layout: &Layout) -> Result<Later, OpenError> {
+    let path = layout.registry();
+    Later::open(&path).map_err(|error| OpenError::database("reading", &path, error))
+}
+
+/// Asks the journal whether the event that has a place was lost. The registry outlives no
+/// door: it does not hold it.
+fn has_failed(door: &Arc<Door>) -> HasFailed {
+    let door = Arc::downgrade(door);
+    Box::new(move |seq| door.upgrade().is_some_and(|it| it.journal().has_failed(seq)))
+}
+
+/// What is known of repetitions, from the index; and of those events whose segments are
+/// gone, from the registry.
+fn known_keys(index: &mut Index, registry: &Registry, keys_max: usize) -> io::Result<Dedupe> {
+    let failed = |error: rusqlite::Error| io::Error::other(error);
+    index.merge_from_events(keys_max, 0).map_err(failed)?;
+    let dropped = registry.dropped_keys().map_err(io::Error::other)?;
+    let (mut bloom, count) = index.bloom(dropped).map_err(failed)?;
+    registry.fill(&mut bloom).map_err(io::Error::other)?;
     let mut dedupe = Dedupe::new(keys_max, bloom, count);
-    for (key, seq, id) in index.young_keys()? {
+    for (key, seq, id) in index.young_keys().map_err(failed)? {
         dedupe.insert(key, Known { seq, id: Uuid::from_bytes(id), digest: None });
     }
     Ok(dedupe)

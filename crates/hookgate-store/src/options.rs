@@ -1,6 +1,7 @@
 //! How a store is opened: its bounds, each with its reason.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Accepted requests without proof, in bytes: weeks of a small installation that has not
@@ -92,9 +93,14 @@ pub struct Options {
     pub disk_full_percent: u8,
     /// How often a disk that refused is tried again.
     pub probe_interval: Duration,
+    /// Whether erasures and retention are carried out as long as the store is open.
+    pub housekeeping: bool,
     /// Where tests let the disk fail.
     #[doc(hidden)]
     pub faults: Faults,
+    /// Where tests stop an erasure.
+    #[doc(hidden)]
+    pub erasing: Hook,
 }
 
 impl Default for Options {
@@ -128,7 +134,9 @@ impl Default for Options {
             disk_warn_percent: DISK_WARN_PERCENT,
             disk_full_percent: DISK_FULL_PERCENT,
             probe_interval: PROBE_INTERVAL,
+            housekeeping: true,
             faults: Faults::default(),
+            erasing: Hook::default(),
         }
     }
 }
@@ -141,5 +149,16 @@ pub struct Faults(pub Option<hookgate_journal::Faults>);
 impl fmt::Debug for Faults {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(if self.0.is_some() { "Faults" } else { "none" })
+    }
+}
+
+/// Called after each piece of an erasure with the events that are erased by then.
+#[doc(hidden)]
+#[derive(Clone, Default)]
+pub struct Hook(pub Option<Arc<dyn Fn(u64) + Send + Sync>>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_some() { "Hook" } else { "none" })
     }
 }

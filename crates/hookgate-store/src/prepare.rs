@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use hookgate_core::attribution::rule::RULE_VERSION;
 use hookgate_core::attribution::{Attributed, Content, Decision, Ownership, Quarantined};
 use hookgate_core::event::Facts;
 use hookgate_core::headers::Headers;
@@ -80,6 +81,11 @@ impl<'a> Judged<'a> {
         }
     }
 
+    /// Whose it is.
+    pub(crate) fn tenant(self) -> Option<&'a str> {
+        self.decision().and_then(Decision::tenant).map(TenantId::as_str)
+    }
+
     /// The scheme that proved or judged it.
     fn scheme(self) -> Option<&'static str> {
         match self {
@@ -131,6 +137,7 @@ impl<'a> Judged<'a> {
         let decision = self.decision();
         let ownership = decision.map_or(Ownership::Unattributed, Decision::ownership);
         let text = |text: &'a String| Cow::Borrowed(text.as_str());
+        let tenant = |id: Option<&'a TenantId>| id.map(|it| Cow::Borrowed(it.as_str()));
         EventHead {
             record: EVENT,
             id: stamp.id.into(),
@@ -141,7 +148,7 @@ impl<'a> Judged<'a> {
             kind: facts.map_or("other", |it| it.kind.name()).into(),
             status: u8::from(status == Status::Quarantined),
             external_id: facts.and_then(|it| it.external_id.as_ref()).map(text),
-            tenant: decision.and_then(Decision::tenant).map(|it| it.as_str().into()),
+            tenant: tenant(decision.and_then(Decision::tenant)),
             conversation: facts.and_then(|it| it.conversation_id.as_ref()).map(text),
             cause: cause.map(Cow::Borrowed),
             late: received.late,
@@ -155,6 +162,14 @@ impl<'a> Judged<'a> {
             signatures: unproven.map(|it| signatures(&it.received().source)).unwrap_or_default(),
             ownership: ownership.name().into(),
             claims: facts.map_or(Cow::Borrowed(&[]), |it| Cow::Borrowed(it.claims.as_slice())),
+            conflict: decision.and_then(Decision::conflict).map(|it| it.name().into()),
+            standing: decision.and_then(Decision::standing).map(|it| it.name().into()),
+            rule: decision.map_or(0, |_| RULE_VERSION),
+            is_enforced: decision.is_some_and(Decision::is_enforced),
+            bears_call: facts.is_some_and(|it| it.bears_call),
+            url_token: received.token.as_ref().map(|it| text(&it.id)),
+            token_tenant: received.token.as_ref().and_then(|it| tenant(it.tenant.as_ref())),
+            source_tenant: tenant(received.source.tenant.as_ref()),
             size: received.body.len(),
             sha256: Octets(stamp.sha256),
             blob: blob_of(&received.body),
@@ -183,6 +198,12 @@ pub(crate) fn rejection<'a>(
         correlation_id: text(&received.correlation_id),
         peer: Peer(received.peer),
         method: text(&received.method),
+        url_token: received.token.as_ref().map(|it| it.id.as_str().into()),
+        token_tenant: received
+            .token
+            .as_ref()
+            .and_then(|it| it.tenant.as_ref())
+            .map(|it| it.as_str().into()),
         target: text(&received.target),
         status,
         verdict: refused.verdict().name().into(),

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 
 use hookgate_core::event::Claim;
 use hookgate_core::headers::Headers;
+use hookgate_core::received::Token;
 use hookgate_core::time::Timestamp;
 use uuid::Uuid;
+
+use crate::registry::DecisionKind;
 
 /// The id of an event or a refused request: a UUID of version 7, printed `evt_` or `rej_`
 /// and 32 hexadecimal digits.
@@ -51,6 +54,19 @@ impl Status {
             Self::Quarantined => "quarantined",
         }
     }
+}
+
+/// What was decided on an event after it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaterDecision {
+    /// What was decided.
+    pub kind: DecisionKind,
+    /// Whose it is since.
+    pub tenant: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
 }
 
 /// A stored event, without its body.
@@ -102,10 +118,24 @@ pub struct Event {
     pub reason: Option<String>,
     /// The headers that carry a digest, of what is not proven.
     pub signature_headers: Vec<String>,
-    /// `owned`, `unattributed` or `contradiction`.
+    /// `owned`, `unattributed` or `contradiction`, as it was judged last.
     pub ownership: String,
-    /// The ids that the provider attests.
+    /// How it contradicts.
+    pub conflict: Option<String>,
+    /// How its conversation was known: `registered`, `adopted`, or `adopting` by it.
+    pub standing: Option<String>,
+    /// The version of the rules that decided; 0 before there was one.
+    pub rule: u32,
+    /// Whether the verdict on its ownership decided about the answer.
+    pub is_enforced: bool,
+    /// The id of the URL token by which it came.
+    pub url_token: Option<String>,
+    /// The ids that the provider attests, and whose they were when it came.
     pub claims: Vec<Claim>,
+    /// What was decided later.
+    pub decision: Option<LaterDecision>,
+    /// Whether its body is erased, and with it what named anybody.
+    pub is_erased: bool,
     /// The headers in order; tokens are hashed.
     pub headers: Headers,
     /// The body's length in bytes.
@@ -133,6 +163,8 @@ pub struct Rejection {
     pub peer: IpAddr,
     /// The request's method.
     pub method: String,
+    /// The URL token by which it came.
+    pub token: Option<Token>,
     /// Path and query, without URL tokens.
     pub target: String,
     /// The status it was answered with.

@@ -1,7 +1,7 @@
 //! Refused requests: a ring of the latest, with their bytes, in a journal of its own, so
 //! that nobody who is refused delays who is accepted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::sync::Mutex;
@@ -86,6 +86,7 @@ impl List {
             };
             let Ok(head) = head::decode::<SlimRejection<'_>>(&record.head) else { continue };
             match (head.record, head.event) {
+                (REJECTION, _) if record.erased => {}
                 (REJECTION, _) => list.push(&head, record.seq, Place::At(record.position)),
                 (SETTLEMENT, Some(event)) => {
                     by_id.insert(head.id.uuid(), EventId(event.uuid()));
@@ -362,6 +363,47 @@ impl Rejections {
             // Judged once more after a restart, it is recognised as a repetition.
             tracing::warn!(error = %error, "a settled rejection could not be noted");
         }
+    }
+
+    /// Erases those that became one of these events: the ring has their bytes as well.
+    pub(crate) fn erase_of(&self, events: &HashSet<EventId>) -> io::Result<()> {
+        self.erase(|entry, _| entry.accepted_as.is_some_and(|it| events.contains(&it)))
+    }
+
+    /// Erases what came to a source before a moment.
+    pub(crate) fn expire(&self, source: &str, before: Timestamp) -> io::Result<()> {
+        self.erase(|entry, sources| {
+            entry.at < before.millis() && sources.get(entry.source).is_some_and(|it| it == source)
+        })
+    }
+
+    /// Erases bodies, and takes the requests off the list. What fails stays on it.
+    fn erase(&self, which: impl Fn(&Entry, &[String]) -> bool) -> io::Result<()> {
+        let entries: Vec<Entry> = {
+            let list = lock(&self.list);
+            list.entries.iter().filter(|it| which(it, &list.sources)).cloned().collect()
+        };
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut positions = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            if let Place::Pending(ticket) = &entry.place {
+                // One that failed has no bytes.
+                let _ = ticket.wait();
+            }
+            positions.extend(entry.place.position().ok().flatten());
+        }
+        self.journal.erase_all(REJECTIONS, &positions)?;
+        for (blob, _) in entries.iter().filter_map(|it| it.blob) {
+            layout::remove(&self.shelf.layout.rejected_blob(blob))?;
+        }
+        let gone: HashSet<u64> = entries.iter().map(|it| it.seq).collect();
+        let mut list = lock(&self.list);
+        list.entries.retain(|it| !gone.contains(&it.seq));
+        let bytes = entries.iter().filter_map(|it| it.blob).map(|(_, bytes)| bytes).sum();
+        list.blob_bytes = list.blob_bytes.saturating_sub(bytes);
+        Ok(())
     }
 
     /// The last that is on its way.

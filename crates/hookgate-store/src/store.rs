@@ -11,6 +11,7 @@ use std::time::Duration;
 use hookgate_core::attribution::{Attributed, Quarantined};
 use hookgate_core::received::{Blob, Body as ReceivedBody, Unproven};
 use hookgate_core::secret::MaskKey;
+use hookgate_core::tenant::Scope;
 use rusqlite::Connection;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -21,8 +22,8 @@ use crate::error::{OpenError, ReadError, Unavailable};
 use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::inner::{Inner, Large};
 use crate::layout::EVENTS;
-use crate::ledger::Ledger;
-use crate::library::{Body, Library};
+use crate::ledger::{Adopting, Ledger};
+use crate::library::{Body, Library, Shown};
 use crate::lock;
 use crate::opening;
 use crate::options::Options;
@@ -97,14 +98,19 @@ impl Store {
         Ok(())
     }
 
-    /// Stores an event that may be acted on. It is on its way to the disk as soon as this
-    /// is first polled, whether or not anyone waits for the receipt.
+    /// Stores an event that may be acted on, and with it that it makes its conversation
+    /// known. It is on its way to the disk as soon as this is first polled, whether or not
+    /// anyone waits for the receipt.
     ///
     /// # Errors
     ///
     /// [`Unavailable`]: nothing was stored.
-    pub async fn append(&self, event: &Attributed) -> Result<Receipt, Unavailable> {
-        self.store(Judged::Accepted(event)).await
+    pub async fn append(
+        &self,
+        event: &Attributed,
+        adopting: Option<Adopting>,
+    ) -> Result<Receipt, Unavailable> {
+        self.store(Judged::Accepted(event), adopting).await
     }
 
     /// Stores an event that nobody may act on.
@@ -113,12 +119,16 @@ impl Store {
     ///
     /// [`Unavailable`]: nothing was stored.
     pub async fn quarantine(&self, event: &Quarantined) -> Result<Receipt, Unavailable> {
-        self.store(Judged::Quarantined(event)).await
+        self.store(Judged::Quarantined(event), None).await
     }
 
     /// The life of an event in the store.
-    async fn store(&self, judged: Judged<'_>) -> Result<Receipt, Unavailable> {
-        let stored = self.try_to_store(judged).await;
+    async fn store(
+        &self,
+        judged: Judged<'_>,
+        adopting: Option<Adopting>,
+    ) -> Result<Receipt, Unavailable> {
+        let stored = self.try_to_store(judged, adopting).await;
         if stored.is_err()
             && let ReceivedBody::Blob(blob) = judged.received().body
         {
@@ -127,7 +137,11 @@ impl Store {
         stored
     }
 
-    async fn try_to_store(&self, judged: Judged<'_>) -> Result<Receipt, Unavailable> {
+    async fn try_to_store(
+        &self,
+        judged: Judged<'_>,
+        mut adopting: Option<Adopting>,
+    ) -> Result<Receipt, Unavailable> {
         let inner = &*self.inner;
         inner.gate(judged.log())?;
         inner.check_share(judged)?;
@@ -135,8 +149,17 @@ impl Store {
         let sha256 = body.sha256();
         for _ in 0..PLACINGS_MAX {
             let (id, placed) = match body {
-                ReceivedBody::Whole(payload) => inner.place(judged, sha256, payload)?,
-                ReceivedBody::Blob(blob) => self.place_large(judged, blob).await?,
+                ReceivedBody::Whole(payload) => {
+                    let (id, placed) = inner.place(judged, sha256, payload)?;
+                    placed.keep(&mut adopting);
+                    (id, placed)
+                }
+                ReceivedBody::Blob(blob) => {
+                    let (id, placed, left) =
+                        self.place_large(judged, blob, adopting.take()).await?;
+                    adopting = left;
+                    (id, placed)
+                }
             };
             let Placed { ticket, role } = placed;
             let seq = ticket.seq();
@@ -167,13 +190,15 @@ impl Store {
     }
 
     /// The same for a body in a file: it is moved to its place first, on a thread that
-    /// may block, and nobody who goes away stops that.
+    /// may block, and nobody who goes away stops that. Gives an adoption back that the event
+    /// does not carry.
     async fn place_large(
         &self,
         judged: Judged<'_>,
         blob: &Blob,
-    ) -> Result<(Uuid, Placed), Unavailable> {
-        let Large { mut head, row, id, at, correlation_id, key, digest, log } =
+        mut adopting: Option<Adopting>,
+    ) -> Result<(Uuid, Placed, Option<Adopting>), Unavailable> {
+        let Large { mut head, row, id, at, correlation_id, key, digest, log, tenant } =
             self.inner.large(judged, blob.sha256);
         let (inner, blob) = (Arc::clone(&self.inner), blob.id);
         let placed = blocking(move || {
@@ -188,10 +213,15 @@ impl Store {
                 correlation_id: &correlation_id,
                 key,
                 digest,
+                tenant: tenant.as_deref(),
             };
-            Ok(inner.door.place(entry, |question| inner.ask(question)))
+            let placed = inner.door.place(entry, |question| inner.ask(question));
+            Ok(placed.map(|placed| {
+                placed.keep(&mut adopting);
+                (placed, adopting)
+            }))
         });
-        placed.await?.map(|placed| (id, placed))
+        placed.await?.map(|(placed, left)| (id, placed, left))
     }
 
     /// Keeps a refused request in the ring of rejections, if its peer has not filled its
@@ -240,36 +270,57 @@ impl Store {
         self.inner.blobs.open_file(blob.id)
     }
 
-    /// A page of events. Waits until the index holds every receipt issued before.
+    /// A page of events. Waits until the index holds every receipt issued before. A tenant
+    /// sees what was accepted and is its own.
     ///
     /// # Errors
     ///
     /// A [`ReadError`].
-    pub async fn events(&self, filter: EventFilter, page: Page) -> Result<Vec<Event>, ReadError> {
-        self.read(move |library, shelves| library.page(shelves, &filter, page)).await
+    pub async fn events(
+        &self,
+        scope: &Scope,
+        filter: EventFilter,
+        page: Page,
+    ) -> Result<Vec<Event>, ReadError> {
+        self.list(scope, Shown::Events, filter, page).await
     }
 
-    /// One event.
+    pub(crate) async fn list(
+        &self,
+        scope: &Scope,
+        shown: Shown,
+        filter: EventFilter,
+        page: Page,
+    ) -> Result<Vec<Event>, ReadError> {
+        let scope = scope.clone();
+        self.read(move |library, shelves| library.page(shelves, (&scope, shown), &filter, page))
+            .await
+    }
+
+    /// One event; nothing if there is none within the scope.
     ///
     /// # Errors
     ///
     /// A [`ReadError`].
-    pub async fn event(&self, id: EventId) -> Result<Option<Event>, ReadError> {
-        self.read(move |library, shelves| match Library::find(shelves, id)? {
-            Some(found) => library.event(shelves, found),
+    pub async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, ReadError> {
+        let scope = scope.clone();
+        self.read(move |library, shelves| match Library::find(shelves, &scope, id)? {
+            Some(found) => library.event(shelves, &scope, found),
             None => Ok(None),
         })
         .await
     }
 
-    /// The exact bytes of an event's body, in pieces. `None` if it was erased.
+    /// The exact bytes of an event's body, in pieces. `None` if it was erased, or there is
+    /// no such event within the scope.
     ///
     /// # Errors
     ///
     /// A [`ReadError`].
-    pub async fn body(&self, id: EventId) -> Result<Option<Body>, ReadError> {
-        self.read(move |library, shelves| match Library::find(shelves, id)? {
-            Some(found) => library.body(found),
+    pub async fn body(&self, scope: &Scope, id: EventId) -> Result<Option<Body>, ReadError> {
+        let scope = scope.clone();
+        self.read(move |library, shelves| match Library::find(shelves, &scope, id)? {
+            Some(found) => library.body(&found),
             None => Ok(None),
         })
         .await
@@ -370,8 +421,12 @@ impl Store {
         self.inner.close();
     }
 
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
     /// Reads on a thread that may block, when the index holds every receipt issued before.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Library, &[&Connection]) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
@@ -416,7 +471,7 @@ impl Store {
         reading.await.unwrap_or_else(|error| Err(ReadError::Io(io::Error::other(error))))
     }
 
-    async fn wait_for_index(&self) -> Result<(), ReadError> {
+    pub(crate) async fn wait_for_index(&self) -> Result<(), ReadError> {
         let target = self.inner.receipted.load(Ordering::Acquire);
         let mut indexed = self.inner.door.indexed();
         if *indexed.borrow() >= target {

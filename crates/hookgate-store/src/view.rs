@@ -4,12 +4,13 @@
 //! is shown whole only where it proved something: of a refused request it might be one
 //! that somebody wants to try.
 
-use hookgate_core::event::{Claim, ClaimKind};
+use hookgate_core::event::Claim;
 use hookgate_core::headers::Value as Header;
 use hookgate_core::mask;
+use hookgate_core::tenant::TenantId;
 use serde_json::{Map, Value, json};
 
-use crate::record::{Event, Rejection};
+use crate::record::{Event, LaterDecision, Rejection};
 
 /// The largest body that is shown, in bytes.
 const PAYLOAD_BYTES_MAX: u64 = 1 << 20;
@@ -45,8 +46,13 @@ impl Event {
             },
             "attribution": {
                 "verdict": self.ownership,
+                "reason": self.conflict,
+                "conversation": self.standing,
+                "rule": self.rule,
                 "claims": self.claims.iter().map(claim).collect::<Vec<_>>(),
             },
+            "decision": self.decision.as_ref().map(decision),
+            "erased": self.is_erased,
             "size": self.size,
             "sha256": hex::encode(self.sha256),
         })
@@ -113,16 +119,17 @@ fn extended<const N: usize>(summary: Value, more: [(&str, Value); N]) -> Value {
 }
 
 fn claim(claim: &Claim) -> Value {
-    let kind = match claim.kind {
-        ClaimKind::Agent => "agent",
-        ClaimKind::PhoneNumber => "phone_number",
-        ClaimKind::Integration => "integration",
-        ClaimKind::Account => "account",
-        ClaimKind::Property => "property",
-        ClaimKind::Conversation => "conversation",
-        ClaimKind::Organization => "organization",
-    };
-    json!({ "kind": kind, "external_id": claim.external_id })
+    let tenant = claim.tenant.as_ref().map(TenantId::as_str);
+    json!({ "kind": claim.kind.name(), "external_id": claim.external_id, "tenant": tenant })
+}
+
+fn decision(decision: &LaterDecision) -> Value {
+    json!({
+        "kind": decision.kind.name(),
+        "tenant": decision.tenant,
+        "at": decision.at.to_string(),
+        "by": decision.by,
+    })
 }
 
 fn headers(

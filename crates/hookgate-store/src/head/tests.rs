@@ -57,6 +57,15 @@ fn a_head_is_read_as_it_was_written() {
 }
 
 #[test]
+fn an_erased_event_names_nobody() {
+    let head = EventHead { external_id: Some("x".into()), target: "/in/a?id=x".into(), ..sample() };
+    let event = head.into_event(Since { is_erased: true, ..Since::default() });
+    assert_eq!((event.external_id, event.conversation_id, event.headers.len()), (None, None, 0));
+    assert_eq!(event.claims, [Claim::new(ClaimKind::Agent, None)]);
+    assert_eq!((event.target.as_str(), event.sha256), ("/in/a", [9; 32]));
+}
+
+#[test]
 fn a_link_is_as_if_it_had_been_written_at_once() {
     let mut linked = encoded(&sample());
     link(&mut linked, Uuid::from_bytes([5; 16]));
@@ -69,7 +78,8 @@ fn unknown_keys_are_ignored_and_missing_ones_default() {
     let bytes = encoded(&serde_json::json!({"k": 1, "from_the_future": {"x": [1, 2]}, "s": "a"}));
     let head: EventHead<'_> = decode(&bytes).unwrap();
     assert_eq!((head.record, &*head.source, head.size), (1, "a", 0));
-    assert_eq!(head.into_event(1, 0).status, Status::Accepted);
+    let event = head.into_event(Since { seq: 1, ..Since::default() });
+    assert_eq!((event.status, event.rule, event.decision), (Status::Accepted, 0, None));
 }
 
 #[test]
@@ -99,7 +109,7 @@ fn no_bytes_make_it_panic() {
         let _ = decode::<EventHead<'_>>(&bytes[..cut]);
         let mut flipped = bytes.clone();
         flipped[cut] ^= 0x55;
-        let _ = decode::<EventHead<'_>>(&flipped).map(|it| it.into_event(1, 0));
+        let _ = decode::<EventHead<'_>>(&flipped).map(|it| it.into_event(Since::default()));
         let _ = decode::<RejectionHead<'_>>(&flipped).map(|it| it.into_rejection(1, None));
     }
     assert!(decode::<EventHead<'_>>(b"").is_err(), "nothing is no head");

@@ -13,6 +13,7 @@ use crate::bloom::Key;
 use crate::door::{BATCH_RECORDS, Call, Door, Waiting};
 use crate::error::is_broken;
 use crate::layout::{EVENTS, LOGS, UNPROVEN};
+use crate::registry::later::Later;
 
 /// How long the first record of a transaction waits for others: what a list may lag
 /// behind without anyone noticing. A reader that waits shortens it.
@@ -39,9 +40,24 @@ pub(crate) enum CatchUpError {
     Journal(#[from] hookgate_journal::ReadError),
 }
 
-/// Takes in what the journal has and the index has not. `note` is told how many records
-/// were looked at.
-pub(crate) fn catch_up(
+/// Takes in what the journal and the registry have and the index has not. `note` is told how
+/// many records were looked at.
+pub(crate) fn follow(
+    index: &mut Index,
+    reader: &Reader,
+    later: &Later,
+    note: impl FnMut(u64),
+) -> Result<(), CatchUpError> {
+    index.set_forgotten(later.erased_tenants()?);
+    catch_up(index, reader, note)?;
+    // What is decided of an event comes after it.
+    index.decide(later, reader)?;
+    index.revive()?;
+    Ok(())
+}
+
+/// Takes in what the journal has and the index has not.
+fn catch_up(
     index: &mut Index,
     reader: &Reader,
     mut note: impl FnMut(u64),
@@ -69,7 +85,7 @@ pub(crate) fn catch_up(
                 return Err(CatchUpError::Ahead);
             }
             is_first = false;
-            let change = Change::read(&head.head).unwrap_or_else(|error| {
+            let change = Change::read(&head.head, head.erased).unwrap_or_else(|error| {
                 tracing::error!(event.seq = head.seq, error = %error, "a record cannot be understood");
                 Change::Nothing
             });
@@ -99,6 +115,8 @@ pub(crate) struct Indexer {
     pub(crate) path: PathBuf,
     pub(crate) pool: Arc<Pool>,
     pub(crate) blobs: Arc<Blobs>,
+    /// What came after the events.
+    pub(crate) later: Later,
     /// Keys of one generation.
     pub(crate) keys_max: usize,
     /// All keys up to here are in the table.
@@ -128,7 +146,7 @@ impl Indexer {
         loop {
             let patience = self.has_keys_to_merge().then_some(Duration::ZERO);
             match self.door.wait(patience, GATHER) {
-                Call::Records => empty = self.take_in(empty),
+                Call::Work => empty = self.take_in(empty),
                 Call::Nothing => {}
                 Call::Closed => break,
             }
@@ -137,6 +155,8 @@ impl Indexer {
             }
             self.try_to("merging keys", Self::merge_some);
         }
+        // Whoever waits for something else to be done waits no longer.
+        self.door.leave();
         if self.has_given_up {
             tracing::warn!("the index is behind the journal; it catches up at the next start");
         } else if let Err(error) = self.index.close() {
@@ -146,7 +166,7 @@ impl Indexer {
 
     /// Takes in what waits, and gives the emptied list back.
     fn take_in(&mut self, empty: Vec<Waiting>) -> Vec<Waiting> {
-        let mut waiting = self.door.take(empty);
+        let (mut waiting, tasks) = self.door.take(empty);
         let mut records = Vec::with_capacity(waiting.len().min(BATCH_RECORDS));
         let mut has_unproven = false;
         for Waiting { ticket, log, change } in waiting.drain(..) {
@@ -169,6 +189,9 @@ impl Indexer {
         self.write(&mut records);
         if has_unproven {
             self.try_to("removing overwritten requests", Self::evict);
+        }
+        for mut task in tasks {
+            self.try_to("changing", |indexer| task(&mut indexer.index, &indexer.later));
         }
         waiting
     }
@@ -236,7 +259,7 @@ impl Indexer {
             Unusable::Database(error) => error,
             other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
         })?;
-        catch_up(&mut index, &self.door.journal().reader(), |_| {})?;
+        follow(&mut index, &self.door.journal().reader(), &self.later, |_| {})?;
         index.merge_from_events(self.keys_max, self.merged)?;
         Ok(index)
     }

@@ -1,10 +1,13 @@
 //! The index: what lists filter by, in SQLite. Disposable, made again from the journal.
 
+pub(crate) mod adopted;
 pub(crate) mod indexer;
+mod later;
 pub(crate) mod pool;
 pub(crate) mod query;
 mod row;
 mod schema;
+pub(crate) mod victims;
 mod write;
 
 use std::collections::HashMap;
@@ -13,6 +16,7 @@ use std::path::Path;
 use hookgate_journal::{LogId, Position};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+pub(crate) use self::later::{Dropped, Victim, decisions_through};
 pub(crate) use self::row::{Change, Placed, Row};
 use crate::bloom::Bloom;
 use crate::layout::{self, LOGS};
@@ -55,6 +59,8 @@ pub(crate) struct Index {
     connection: Connection,
     words: HashMap<String, i64>,
     progress: [Progress; 2],
+    /// Tenants that were erased, and up to which place: what names them is not noted.
+    forgotten: HashMap<String, u64>,
 }
 
 impl Index {
@@ -95,8 +101,11 @@ impl Index {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "journal_size_limit", 64_i64 << 20)?;
+        // What is erased is overwritten. Always on: a page that is split leaves copies too.
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Self { connection, words: HashMap::new(), progress: [Progress::default(); 2] })
+        let progress = [Progress::default(); 2];
+        Ok(Self { connection, words: HashMap::new(), progress, forgotten: HashMap::new() })
     }
 
     fn make_tables(&self) -> Result<(), rusqlite::Error> {
@@ -145,6 +154,11 @@ impl Index {
         &self.connection
     }
 
+    /// Says who was erased, before anything is taken in.
+    pub(crate) fn set_forgotten(&mut self, forgotten: HashMap<String, u64>) {
+        self.forgotten = forgotten;
+    }
+
     pub(crate) fn meta<T: rusqlite::types::FromSql>(
         &self,
         name: &str,
@@ -165,11 +179,13 @@ impl Index {
     }
 
     /// A filter over the keys in the table `dedupe`, and how many these are.
-    pub(crate) fn bloom(&self) -> Result<(Bloom, u64), rusqlite::Error> {
+    /// There will be `more` of them besides.
+    pub(crate) fn bloom(&self, more: u64) -> Result<(Bloom, u64), rusqlite::Error> {
         let count: i64 =
             self.connection.query_row("SELECT count(*) FROM dedupe", [], |row| row.get(0))?;
-        let count = usize::try_from(count).unwrap_or(0);
-        let mut bloom = Bloom::with_capacity(count.saturating_mul(2));
+        let count = unsigned(count).saturating_add(more);
+        let capacity = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut bloom = Bloom::with_capacity(capacity.saturating_mul(2));
         let mut select = self.connection.prepare("SELECT key FROM dedupe")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
@@ -177,7 +193,7 @@ impl Index {
                 bloom.insert(&key);
             }
         }
-        Ok((bloom, count as u64))
+        Ok((bloom, count))
     }
 
     /// Writes everything into the file itself and notes that it was closed.

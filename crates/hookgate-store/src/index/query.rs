@@ -1,34 +1,58 @@
 //! Asking the index.
 
+use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_journal::{LogId, Position};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+pub(crate) use super::adopted::adopted;
 use super::schema::SPAN_BITS;
 use super::{log_number, log_of, signed, unsigned};
 use crate::bloom::Key;
 use crate::filter::{EventFilter, Order, Page};
-use crate::record::{EventId, Status};
+use crate::record::{EventId, LaterDecision, Status};
+use crate::registry::DecisionKind;
 
-/// An event as the index knows it: where the rest of it lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An event as the index knows it: where the rest of it lies, and what is true of it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) seq: u64,
     pub(crate) id: [u8; 16],
     pub(crate) log: LogId,
     pub(crate) position: Position,
+    pub(crate) is_quarantined: bool,
+    pub(crate) tenant: Option<String>,
 }
 
-const COLUMNS: &str = "seq, id, log, place";
+impl Found {
+    /// Whether somebody confined to this scope may know of it. A tenant sees what was
+    /// accepted and is its own.
+    pub(crate) fn is_within(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Operator => true,
+            Scope::Tenant(_) => !self.is_quarantined && scope.covers(self.tenant.as_deref()),
+        }
+    }
+}
+
+/// Of `events`, under this name.
+const COLUMNS: &str = "events.seq, events.id, log, place, status, \
+                       (SELECT word FROM words WHERE words.id = events.tenant)";
 
 fn found(row: &Row<'_>) -> Result<Found, rusqlite::Error> {
     Ok(Found {
         seq: unsigned(row.get(0)?),
         id: row.get(1)?,
         log: log_of(row.get(2)?),
-        position: Position::from_u64(unsigned(row.get(3)?)),
+        position: position(row.get(3)?),
+        is_quarantined: row.get::<_, i64>(4)? == 1,
+        tenant: row.get(5)?,
     })
+}
+
+pub(super) fn position(place: i64) -> Position {
+    Position::from_u64(unsigned(place))
 }
 
 /// A page of events.
@@ -37,7 +61,35 @@ pub(crate) fn page(
     filter: &EventFilter,
     page: Page,
 ) -> Result<Vec<Found>, rusqlite::Error> {
-    let mut terms = Terms::default();
+    select(connection, filter, page, Terms::default())
+}
+
+/// A page of contradictions; with a tenant in the filter, those that name it.
+pub(crate) fn violations(
+    connection: &Connection,
+    filter: &EventFilter,
+    page: Page,
+) -> Result<Vec<Found>, rusqlite::Error> {
+    // Literal, so that the partial index fits.
+    let mut terms = Terms { sql: vec!["verdict = 2"], ..Terms::default() };
+    if let Some(tenant) = &filter.tenant {
+        let Some(number) = number_of(connection, tenant)? else { return Ok(Vec::new()) };
+        terms.add(
+            "events.seq IN (SELECT seq FROM violation_tenants AS it WHERE it.tenant = ?)",
+            Value::Integer(number),
+        );
+    }
+    let filter = EventFilter { tenant: None, ..filter.clone() };
+    select(connection, &filter, page, terms)
+}
+
+/// A page of what the filter and the terms let pass.
+fn select(
+    connection: &Connection,
+    filter: &EventFilter,
+    page: Page,
+    mut terms: Terms,
+) -> Result<Vec<Found>, rusqlite::Error> {
     let Some((mut first, mut last)) = places(connection, filter)? else {
         return Ok(Vec::new());
     };
@@ -47,8 +99,8 @@ pub(crate) fn page(
         (Order::OldestFirst, Some(after)) => first = first.max(after.saturating_add(1)),
         (_, None) => {}
     }
-    terms.add("seq >= ?", Value::Integer(signed(first)));
-    terms.add("seq <= ?", Value::Integer(signed(last)));
+    terms.add("events.seq >= ?", Value::Integer(signed(first)));
+    terms.add("events.seq <= ?", Value::Integer(signed(last)));
     if !terms.add_filter(connection, filter)? {
         return Ok(Vec::new());
     }
@@ -59,7 +111,7 @@ pub(crate) fn page(
     let limit = Value::Integer(i64::try_from(page.limit).unwrap_or(i64::MAX));
     terms.values.push(limit);
     let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE {} ORDER BY seq {order} LIMIT ?",
+        "SELECT {COLUMNS} FROM events WHERE {} ORDER BY events.seq {order} LIMIT ?",
         terms.sql.join(" AND ")
     );
     let mut select = connection.prepare_cached(&sql)?;
@@ -147,7 +199,7 @@ impl Terms {
             None => lower.strip_prefix("evt_").unwrap_or(&lower).to_owned(),
         };
         self.sql.push(
-            "(instr(lower(hex(id)), ?) > 0 OR instr(lower(conversation), ?) > 0
+            "(instr(lower(hex(events.id)), ?) > 0 OR instr(lower(conversation), ?) > 0
               OR instr(lower(external_id), ?) > 0
               OR type IN (SELECT id FROM words WHERE instr(lower(word), ?) > 0))",
         );
@@ -155,7 +207,10 @@ impl Terms {
     }
 }
 
-fn number_of(connection: &Connection, word: &str) -> Result<Option<i64>, rusqlite::Error> {
+pub(super) fn number_of(
+    connection: &Connection,
+    word: &str,
+) -> Result<Option<i64>, rusqlite::Error> {
     let mut select = connection.prepare_cached("SELECT id FROM words WHERE word = ?1")?;
     select.query_row([word], |row| row.get(0)).optional()
 }
@@ -170,8 +225,8 @@ pub(crate) fn by_id(
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM spans CROSS JOIN events
          WHERE first_at <= ?1 AND last_at >= ?1
-         AND seq BETWEEN span << {SPAN_BITS} AND ((span + 1) << {SPAN_BITS}) - 1
-         AND received_at = ?1 AND id = ?2"
+         AND events.seq BETWEEN span << {SPAN_BITS} AND ((span + 1) << {SPAN_BITS}) - 1
+         AND received_at = ?1 AND events.id = ?2"
     ))?;
     select.query_row(rusqlite::params![at, id.0.as_bytes()], found).optional()
 }
@@ -186,8 +241,8 @@ fn time_of(id: EventId) -> Option<i64> {
 
 /// The event at a place.
 pub(crate) fn by_seq(connection: &Connection, seq: u64) -> Result<Option<Found>, rusqlite::Error> {
-    let mut select =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE seq = ?1"))?;
+    let mut select = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM events WHERE events.seq = ?1"))?;
     select.query_row([signed(seq)], found).optional()
 }
 
@@ -200,7 +255,7 @@ pub(crate) fn duplicates(connection: &Connection, seq: u64) -> Result<u64, rusql
 /// The event that a key stands for, as the table knows it.
 pub(crate) fn by_key(connection: &Connection, key: &Key) -> Result<Option<Found>, rusqlite::Error> {
     let mut select = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM events WHERE seq = (SELECT seq FROM dedupe WHERE key = ?1)"
+        "SELECT {COLUMNS} FROM events WHERE events.seq = (SELECT seq FROM dedupe WHERE key = ?1)"
     ))?;
     select.query_row([key], found).optional()
 }
@@ -215,4 +270,23 @@ pub(crate) fn count(
     let count: i64 =
         connection.query_row(sql, [log_number(log), signed(last)], |row| row.get(0))?;
     Ok(unsigned(count))
+}
+
+/// What was decided last of the event at a place.
+pub(crate) fn decided(
+    connection: &Connection,
+    seq: u64,
+) -> Result<Option<LaterDecision>, rusqlite::Error> {
+    let mut select =
+        connection.prepare_cached("SELECT kind, tenant, at, by FROM decided WHERE seq = ?1")?;
+    let read = |row: &Row<'_>| {
+        let kind = DecisionKind::named(row.get_ref(0)?.as_str()?);
+        Ok(LaterDecision {
+            kind: kind.ok_or(rusqlite::Error::InvalidQuery)?,
+            tenant: row.get(1)?,
+            at: Timestamp::from_millis(row.get(2)?),
+            by: row.get(3)?,
+        })
+    };
+    select.query_row([signed(seq)], read).optional()
 }

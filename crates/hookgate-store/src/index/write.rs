@@ -6,7 +6,7 @@ use hookgate_journal::Position;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::schema::SPAN_BITS;
-use super::{Change, Index, Placed, Progress, Row, WORDS_MAX, log_number, signed, unsigned};
+use super::{Change, Index, Placed, Progress, Row, WORDS_MAX, log_number, query, signed, unsigned};
 use crate::bloom::Key;
 use crate::layout::LOGS;
 
@@ -21,9 +21,20 @@ impl Index {
         if records.is_empty() {
             return Ok(());
         }
+        self.in_transaction(|index| index.write(records))
+    }
+
+    /// Does something in one transaction. After an error, nothing of it is there.
+    pub(super) fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
         let before = self.progress;
         self.connection.execute_batch("BEGIN")?;
-        let done = self.write(records).and_then(|()| self.connection.execute_batch("COMMIT"));
+        let done = work(self).and_then(|value| {
+            self.connection.execute_batch("COMMIT")?;
+            Ok(value)
+        });
         if done.is_err() {
             self.progress = before;
             // Words of the transaction went with it.
@@ -35,12 +46,30 @@ impl Index {
         done
     }
 
+    /// The number of a word.
+    pub(super) fn word(&mut self, word: &str) -> Result<i64, rusqlite::Error> {
+        if let Some(id) = self.words.get(word) {
+            return Ok(*id);
+        }
+        let id = match query::number_of(&self.connection, word)? {
+            Some(id) => id,
+            None => self.add_word(word)?,
+        };
+        self.words.insert(word.to_owned(), id);
+        Ok(id)
+    }
+
+    fn add_word(&self, word: &str) -> Result<i64, rusqlite::Error> {
+        self.connection.prepare_cached("INSERT INTO words (word) VALUES (?1)")?.insert([word])
+    }
+
     fn write(&mut self, records: &[Placed]) -> Result<(), rusqlite::Error> {
         if self.words.len() > WORDS_MAX {
             self.words.clear();
         }
         let mut statements = Statements::new(&self.connection)?;
         let mut spans: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
+        let mut rare = Vec::new();
         for record in records {
             let Some(progress) = self.progress.get_mut(record.log.index()) else { continue };
             if record.seq <= progress.seq {
@@ -52,6 +81,9 @@ impl Index {
                     statements.insert(record, row, &mut self.words)?;
                     let span = spans.entry(record.seq >> SPAN_BITS).or_insert((row.at, row.at));
                     *span = (span.0.min(row.at), span.1.max(row.at));
+                    if row.is_erased || row.more.is_some() {
+                        rare.push((record.seq, row));
+                    }
                 }
                 Change::Repetition(of) => {
                     statements.repeat.execute([signed(*of)])?;
@@ -70,6 +102,32 @@ impl Index {
                     signed(position.to_u64()),
                 ])?;
             }
+        }
+        drop(statements);
+        for (seq, row) in rare {
+            self.write_more(seq, row)?;
+        }
+        Ok(())
+    }
+
+    /// What few events have.
+    fn write_more(&mut self, seq: u64, row: &Row) -> Result<(), rusqlite::Error> {
+        if row.is_erased {
+            let insert = "INSERT OR IGNORE INTO erased VALUES (?1)";
+            self.connection.prepare_cached(insert)?.execute([signed(seq)])?;
+        }
+        let Some(more) = &row.more else { return Ok(()) };
+        if let (Some(adoption), [_, Some(provider), ..]) = (&more.adoption, row.texts()) {
+            let provider = self.word(provider)?;
+            self.adopt((seq, row.at, provider), adoption, row.is_erased)?;
+        }
+        for tenant in &more.named {
+            if self.forgotten.get(tenant).is_some_and(|up_to| seq <= *up_to) {
+                continue;
+            }
+            let number = self.word(tenant)?;
+            let insert = "INSERT OR IGNORE INTO violation_tenants VALUES (?1, ?2)";
+            self.connection.prepare_cached(insert)?.execute([number, signed(seq)])?;
         }
         Ok(())
     }
@@ -172,7 +230,9 @@ impl Index {
     /// Forgets everything and begins anew. For a temporary index.
     pub(crate) fn clear(&mut self, progress: [Progress; 2]) -> Result<(), rusqlite::Error> {
         self.connection.execute_batch(
-            "BEGIN; DELETE FROM events; DELETE FROM spans; DELETE FROM duplicates; DELETE FROM blobs; COMMIT;",
+            "BEGIN; DELETE FROM events; DELETE FROM spans; DELETE FROM duplicates; DELETE FROM blobs;
+             DELETE FROM decided; DELETE FROM erased; DELETE FROM conversations;
+             DELETE FROM violation_tenants; COMMIT;",
         )?;
         self.progress = progress;
         Ok(())
@@ -195,7 +255,8 @@ impl<'c> Statements<'c> {
         let prepare = |sql| connection.prepare_cached(sql);
         Ok(Self {
             insert: prepare(
-                "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                "INSERT INTO events
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?,
             repeat: prepare(
                 "INSERT INTO duplicates VALUES (?1, 1) ON CONFLICT DO UPDATE SET count = count + 1",
@@ -236,13 +297,14 @@ impl<'c> Statements<'c> {
             event_type,
             kind,
             row.status,
+            row.verdict,
             tenant,
             conversation,
             external_id,
             row.key,
         ])?;
         if let Some(blob) = row.blob {
-            self.blob.execute(params![blob, signed(record.seq)])?;
+            self.blob.execute(params![signed(record.seq), blob])?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! becoming known.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use hookgate_core::attribution::Conversation;
@@ -22,9 +23,12 @@ const ADOPTIONS_MIN: usize = 1_024;
 /// A conversation: the place of its provider, and its id there.
 type Key<'a> = (usize, &'a str);
 
+/// Whether the event that has this place was lost on its way to the disk.
+pub(crate) type HasFailed = Box<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// What is in memory.
-#[derive(Debug)]
 pub(crate) struct Known {
+    has_failed: HasFailed,
     /// Grows with each change of what the databases say.
     version: u64,
     owners: Cache<TenantId>,
@@ -43,7 +47,7 @@ struct Adopted {
     conversation: Arc<Conversation>,
     /// Tells it from a later one of the same conversation.
     number: u64,
-    /// The place of the event that carries it, once that is durable.
+    /// The place of the event that carries it, once it has one.
     seq: Option<u64>,
 }
 
@@ -51,6 +55,7 @@ impl Default for Known {
     fn default() -> Self {
         let providers = provider::ALL.len();
         Self {
+            has_failed: Box::new(|_| false),
             version: 0,
             owners: Cache::new(providers * ClaimKind::ALL.len(), ENTRIES_MAX),
             conversations: Cache::new(providers, ENTRIES_MAX),
@@ -63,7 +68,17 @@ impl Default for Known {
     }
 }
 
+impl fmt::Debug for Known {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Known").field("adoptions", &self.adoptions).finish_non_exhaustive()
+    }
+}
+
 impl Known {
+    pub(crate) fn attach(&mut self, has_failed: HasFailed) {
+        self.has_failed = has_failed;
+    }
+
     pub(super) fn version(&self) -> u64 {
         self.version
     }
@@ -129,7 +144,10 @@ impl Known {
         {
             return Some(conversation);
         }
-        Some(&self.adopting.get(&provider)?.get(id)?.conversation)
+        let adopted = self.adopting.get(&provider)?.get(id)?;
+        // One whose event was lost never was.
+        let is_lost = adopted.seq.is_some_and(|seq| (self.has_failed)(seq));
+        (!is_lost).then_some(&adopted.conversation)
     }
 
     /// The claims that a database must be asked about.
@@ -173,8 +191,8 @@ impl Known {
         }
         self.last_number = self.last_number.wrapping_add(1);
         let adopted = Adopted { conversation, number: self.last_number, seq: None };
-        self.adopting.entry(key.0).or_default().insert(key.1.into(), adopted);
-        self.adoptions = self.adoptions.saturating_add(1);
+        let lost = self.adopting.entry(key.0).or_default().insert(key.1.into(), adopted);
+        self.adoptions = self.adoptions.saturating_add(usize::from(lost.is_none()));
         Some(self.last_number)
     }
 
@@ -204,7 +222,9 @@ impl Known {
         if self.adoptions < self.adoptions_wanted {
             return;
         }
+        let has_failed = &self.has_failed;
         for (provider, adoptions) in &mut self.adopting {
+            adoptions.retain(|_, it| !it.seq.is_some_and(has_failed));
             let is_indexed = |it: &Adopted| it.seq.is_some_and(|seq| seq <= indexed);
             for (id, adopted) in adoptions.extract_if(|_, it| is_indexed(it)) {
                 self.conversations.put(*provider, &id, Some(adopted.conversation));

@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hookgate_core::attribution::{Adoption, Consulted, Conversation};
+use hookgate_core::attribution::{Adoption, Consulted, Conversation, Origin};
 use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::provider;
 use hookgate_core::tenant::TenantId;
@@ -28,8 +28,9 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use self::cache::ENTRIES_MAX;
-pub(crate) use self::known::{Known, Reserved};
+pub(crate) use self::known::{HasFailed, Known, Reserved};
 use crate::error::{ReadError, Unavailable};
+use crate::index::query;
 use crate::lock;
 use crate::registry::memory::Memory;
 use crate::registry::{self, Registry, Shared};
@@ -62,7 +63,8 @@ pub struct Adopting {
 }
 
 impl Adopting {
-    /// Keeps the adoption: the event that carries it is durable, at this place.
+    /// Keeps the adoption: the event that carries it has this place. Should it be lost on its
+    /// way to the disk, the adoption never was.
     pub fn keep(mut self, seq: u64) {
         let external_id = std::mem::take(&mut self.external_id);
         lock(&self.shared.known).keep((self.provider, &external_id), self.number, seq);
@@ -298,8 +300,15 @@ fn adopted(
     external_id: &str,
 ) -> Result<Option<Conversation>, ReadError> {
     let Some(pool) = shared.index.get() else { return Ok(None) };
-    pool.read(None, |connection| {
-        let _ = (connection, provider, external_id);
-        Ok(None)
-    })
+    let found = pool.read(None, |connection| {
+        query::adopted(connection, provider, external_id).map_err(ReadError::database)
+    })?;
+    Ok(found.and_then(|it| {
+        Some(Conversation {
+            tenant: TenantId::parse(&it.tenant).ok()?,
+            agent_id: it.agent_id,
+            phone_number_id: it.phone_number_id,
+            origin: Origin::Adopted,
+        })
+    }))
 }

@@ -11,7 +11,7 @@ pub use self::check::{Report, check};
 
 use crate::error::OpenError;
 use crate::layout::{self, Layout};
-use crate::opening::{open_index, open_journal};
+use crate::opening::{open_index, open_journal, open_later};
 use crate::options::Options;
 
 /// How far long work is.
@@ -94,7 +94,8 @@ pub fn rebuild(folder: &Path, mut progress: impl FnMut(Progress)) -> Result<(), 
     let index = layout.index();
     layout::remove_database(&index).map_err(MaintenanceError::io("removing", &index))?;
     let note = |done| progress(Progress { stage: "records", done, total: 0 });
-    let (mut made, _) = open_index(&layout, &journal, note)?;
+    let later = open_later(&layout)?;
+    let (mut made, _) = open_index(&layout, &journal, &later, note)?;
     let failed = MaintenanceError::database("writing", &index);
     made.merge_from_events(options.generation_keys_max, 0).map_err(failed)?;
     made.close().map_err(MaintenanceError::database("closing", &index))?;

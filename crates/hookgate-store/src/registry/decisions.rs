@@ -18,6 +18,8 @@ pub struct Decision {
     pub kind: DecisionKind,
     /// Whose the event is from then on.
     pub tenant: Option<TenantId>,
+    /// Whether the event makes its conversation known since then.
+    pub adopts: bool,
     /// When.
     pub at: Timestamp,
     /// By whom.
@@ -66,7 +68,7 @@ pub struct NumberedDecision {
     pub decision: Decision,
 }
 
-const COLUMNS: &str = "n, event, seq, kind, tenant, at, by, correlation_id";
+const COLUMNS: &str = "n, event, seq, kind, tenant, adopts, at, by, correlation_id";
 
 impl Registry {
     /// Adds a decision on the event that has this place; gives its place among all
@@ -88,13 +90,14 @@ impl Registry {
     ) -> Result<u64, RegistryError> {
         self.write_now("adding a decision", |connection| {
             connection.execute(
-                "INSERT INTO decisions (event, seq, kind, tenant, at, by, correlation_id) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO decisions (event, seq, kind, tenant, adopts, at, by, correlation_id) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     decision.event.0.as_bytes(),
                     i64::try_from(seq).unwrap_or(i64::MAX),
                     decision.kind.name(),
                     decision.tenant.as_ref().map(TenantId::as_str),
+                    decision.adopts,
                     decision.at.millis(),
                     decision.by,
                     decision.correlation_id
@@ -138,7 +141,7 @@ impl Registry {
     }
 }
 
-fn after(
+pub(super) fn after(
     connection: &Connection,
     n: u64,
     limit: u32,
@@ -159,6 +162,7 @@ fn numbered(row: &Row<'_>) -> Result<NumberedDecision, rusqlite::Error> {
             event: EventId(Uuid::from_bytes(row.get("event")?)),
             kind: kind.ok_or_else(|| columns::unreadable(row, "kind"))?,
             tenant: columns::tenant_if_any(row, "tenant")?,
+            adopts: row.get("adopts")?,
             at: columns::time(row, "at")?,
             by: row.get("by")?,
             correlation_id: row.get("correlation_id")?,

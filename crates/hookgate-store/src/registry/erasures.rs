@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::error::Stop;
 use super::memory::Effect;
 use super::{Registry, RegistryError, Rows, Written, columns, new_id, tenants, text};
+use crate::erasure::foreign;
 use crate::lock;
 
 /// Finished erasures that are remembered; the oldest go. Retention makes one for each
@@ -140,6 +141,7 @@ impl Registry {
         erased: Erased,
         now: Timestamp,
     ) -> Result<Erasure, RegistryError> {
+        let key = self.mask_key();
         let erasure = self.write_now("finishing an erasure", |connection| {
             note(connection, id, erased)?;
             connection.execute(
@@ -155,13 +157,21 @@ impl Registry {
                 // One that was adopted is out of the index now.
                 ErasureTarget::Conversation { provider, external_id } => {
                     let provider = text::check_provider(provider)?;
+                    // The row stays and must not say what was erased.
+                    connection.execute(
+                        "UPDATE erasures SET conversation = ?2 WHERE id = ?1",
+                        params![id, foreign(key, external_id)],
+                    )?;
                     vec![Effect::Conversation(provider, external_id.clone())]
                 }
                 ErasureTarget::Before { .. } => Vec::new(),
             };
+            let erasure = find(connection, id)?.ok_or(RegistryError::NotFound)?;
             let kept = i64::try_from(ERASURES_MAX).unwrap_or(i64::MAX);
             connection.execute(
+                // Those of tenants are few, and an index that is made anew asks for them.
                 "DELETE FROM erasures WHERE state = 'done' \
+                 AND (before IS NOT NULL OR conversation IS NOT NULL) \
                  AND n <= (SELECT max(n) FROM erasures) - ?1",
                 [kept],
             )?;
@@ -207,19 +217,17 @@ impl Registry {
     }
 
     /// Moves what the side file of the database holds into the database, where what was
-    /// removed is overwritten.
-    fn empty_side_file(&self) {
+    /// removed is overwritten. Says whether nobody was in the way. Blocks.
+    pub(crate) fn empty_side_file(&self) -> bool {
         let writer = lock(&self.shared.writer);
         let moved =
             writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         match moved {
-            Ok(0) => {}
-            // A backup reads: the next one does it, or the end of the process.
-            Ok(_) => {
-                tracing::debug!("the side file of the registry is in use and is emptied later");
-            }
+            // A backup reads, if it is not nought.
+            Ok(busy) => busy == 0,
             Err(error) => {
                 tracing::warn!(error = %error, "the side file of the registry could not be emptied");
+                true
             }
         }
     }

@@ -22,6 +22,7 @@ mod decisions;
 mod erasures;
 mod error;
 mod keys;
+pub(crate) mod later;
 pub(crate) mod memory;
 mod opening;
 mod sealed;
@@ -51,6 +52,7 @@ pub(crate) use self::error::Stop;
 pub use self::error::{RegistryError, Rows, Written};
 pub use self::keys::{KEYS_PER_TENANT_MAX, TenantKey};
 use self::memory::{Effect, Memory};
+pub use self::opening::open_registry;
 pub(crate) use self::opening::{check_version, open};
 pub use self::sealed::{CREDENTIALS_PER_TENANT_MAX, SEALED_BYTES_MAX, SealedCredential, SealedKey};
 pub use self::sources::{SETTINGS_BYTES_MAX, SOURCES_MAX, SourceRow};
@@ -58,7 +60,7 @@ pub use self::tenants::{Quota, TENANTS_MAX, Tenant};
 pub use self::text::{EXTERNAL_ID_BYTES_MAX, NAME_BYTES_MAX};
 pub use self::tokens::{GRACE_MAX, TOKENS_MAX, UrlToken};
 use crate::index::pool::Pool;
-use crate::ledger::Known;
+use crate::ledger::{HasFailed, Known};
 use crate::lock;
 use crate::random;
 
@@ -105,10 +107,12 @@ impl Registry {
         &self.shared
     }
 
-    /// Says where adopted conversations are.
-    pub(crate) fn attach(&self, index: Arc<Pool>) {
+    /// Says where adopted conversations are, and how to learn that an event which has its
+    /// place was lost on its way to the disk.
+    pub(crate) fn attach(&self, index: Arc<Pool>, has_failed: HasFailed) {
         // The first one stays; a store has one index.
         let _ = self.shared.index.set(index);
+        lock(&self.shared.known).attach(has_failed);
     }
 
     /// Takes no more changes: another process may open the store from now on. Waits for

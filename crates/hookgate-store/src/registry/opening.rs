@@ -4,6 +4,7 @@
 //! software that knows fewer of them than it has.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use super::memory::Memory;
 use super::{Registry, Shared};
 use crate::error::OpenError;
-use crate::layout;
+use crate::layout::{self, Layout};
 use crate::ledger::Known;
 use crate::random;
 
@@ -123,6 +124,7 @@ CREATE TABLE decisions (
     seq INTEGER NOT NULL,
     kind TEXT NOT NULL,
     tenant TEXT,
+    adopts INTEGER NOT NULL,
     at INTEGER NOT NULL,
     by TEXT NOT NULL,
     correlation_id TEXT NOT NULL
@@ -143,6 +145,12 @@ CREATE TABLE erasures (
     started_at INTEGER NOT NULL,
     finished_at INTEGER
 ) STRICT;
+CREATE TABLE dropped_keys (
+    key BLOB PRIMARY KEY,
+    seq INTEGER NOT NULL UNIQUE,
+    id BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX erasures_running ON erasures (n) WHERE state = 'running';
 CREATE TABLE counts (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counts VALUES ('bindings', 0), ('conversations', 0);
@@ -205,6 +213,25 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         is_closed: AtomicBool::new(false),
     };
     Ok(Registry { shared: Arc::new(shared) })
+}
+
+/// Opens the registry of an existing store without the folder's lock, beside a gateway that
+/// may run: to change rows that a gateway reads anew each time, which sealed data keys are,
+/// and nothing else.
+///
+/// # Errors
+///
+/// An [`OpenError`]: there is no store, or another version of hookgate wrote it.
+pub fn open_registry(folder: &Path) -> Result<Registry, OpenError> {
+    let path = Layout::new(folder).registry();
+    let failed = |error| OpenError::database("reading", &path, error);
+    let connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    if version_of(&connection, &path)? < MIGRATIONS.len() {
+        let older = "an older version of hookgate wrote it: start the gateway once with this one";
+        return Err(OpenError::io("opening", &path, io::Error::other(older)));
+    }
+    open(&path)
 }
 
 fn prepare_writer(connection: &Connection) -> Result<(), rusqlite::Error> {

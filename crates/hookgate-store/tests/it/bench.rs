@@ -12,6 +12,7 @@ use hookgate_core::provider;
 use hookgate_core::received::{Blob, Body as ReceivedBody, Received, Unproven, Verified};
 use hookgate_core::secret::Secrets;
 use hookgate_core::source::{Source, Verification};
+use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_store::{Body, Event, EventFilter, Options, Order, Page, Receipt, Store};
@@ -69,18 +70,23 @@ impl Bench {
     }
 
     pub(crate) async fn append(&self, call: &Call) -> Receipt {
-        self.store.append(&call.accepted()).await.unwrap()
+        self.store.append(&call.accepted(), None).await.unwrap()
     }
 
     pub(crate) async fn list(&self) -> Vec<Event> {
-        self.store.events(EventFilter::default(), ALL).await.unwrap()
+        self.store.events(&Scope::Operator, EventFilter::default(), ALL).await.unwrap()
     }
 
     /// All bodies, the oldest first.
     pub(crate) async fn bodies(&self) -> Vec<String> {
         let mut bodies = Vec::new();
         for event in self.list().await.into_iter().rev() {
-            let body = self.store.body(event.id).await.unwrap().expect("the body is there");
+            let body = self
+                .store
+                .body(&Scope::Operator, event.id)
+                .await
+                .unwrap()
+                .expect("the body is there");
             bodies.push(String::from_utf8(bytes_of(body)).unwrap());
         }
         bodies

@@ -1,6 +1,7 @@
 //! Large bodies: a file each.
 
 use bytes::Bytes;
+use hookgate_core::tenant::Scope;
 use hookgate_store::{Options, Unavailable};
 
 use crate::bench::{Bench, Call, blob, bytes_of, files};
@@ -22,12 +23,15 @@ async fn a_large_body_comes_back_byte_for_byte() {
     assert_eq!(kept.bytes, call.body.len() as u64);
     assert_eq!(kept.sha256, hookgate_core::digest::sha256(&call.body));
     assert_eq!(bench.store.snapshot().blobs.in_flight_bytes, kept.bytes);
-    let receipt = bench.store.append(&call.accepted_large(kept)).await.unwrap();
+    let receipt = bench.store.append(&call.accepted_large(kept), None).await.unwrap();
     assert_eq!(bench.store.snapshot().blobs.in_flight_bytes, 0);
     for _ in 0..2 {
-        let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+        let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
         assert_eq!((event.size, event.sha256), (kept.bytes, kept.sha256));
-        assert_eq!(bytes_of(bench.store.body(receipt.id()).await.unwrap().unwrap()), call.body);
+        assert_eq!(
+            bytes_of(bench.store.body(&Scope::Operator, receipt.id()).await.unwrap().unwrap()),
+            call.body
+        );
         bench = bench.reopen();
     }
     let file =
@@ -66,7 +70,7 @@ async fn a_large_body_in_its_place_without_a_record_is_removed_at_the_start() {
     let bench = Bench::new();
     let call = large("c", 2 << 20);
     let kept = blob(&bench.store, &call.body, 100_000).await;
-    let receipt = bench.store.append(&call.accepted_large(kept)).await.unwrap();
+    let receipt = bench.store.append(&call.accepted_large(kept), None).await.unwrap();
     let bench = bench.between(|folder| {
         let shelf = folder.join("blobs").join("2a");
         std::fs::create_dir_all(&shelf).unwrap();
@@ -74,7 +78,7 @@ async fn a_large_body_in_its_place_without_a_record_is_removed_at_the_start() {
     });
     assert_eq!(bench.store.snapshot().recovered.orphaned_blobs, 1);
     assert_eq!(blob_files(&bench), 1);
-    assert!(bench.store.body(receipt.id()).await.unwrap().is_some());
+    assert!(bench.store.body(&Scope::Operator, receipt.id()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -93,14 +97,14 @@ async fn a_large_repetition_is_recognised_and_its_file_removed() {
     let bench = Bench::new();
     let call = large("c", 2 << 20);
     let first = blob(&bench.store, &call.body, 1 << 20).await;
-    let first = bench.store.append(&call.accepted_large(first)).await.unwrap();
+    let first = bench.store.append(&call.accepted_large(first), None).await.unwrap();
     let again = blob(&bench.store, &call.body, 1 << 20).await;
-    let again = bench.store.append(&call.accepted_large(again)).await.unwrap();
+    let again = bench.store.append(&call.accepted_large(again), None).await.unwrap();
     assert_eq!((again.id(), again.is_duplicate()), (first.id(), true));
     assert_eq!(blob_files(&bench), 1);
     let other = large("c", 3 << 20);
     let kept = blob(&bench.store, &other.body, 1 << 20).await;
-    assert!(bench.store.append(&other.accepted_large(kept)).await.unwrap().is_duplicate());
+    assert!(bench.store.append(&other.accepted_large(kept), None).await.unwrap().is_duplicate());
     assert_eq!(blob_files(&bench), 2, "other bytes stay");
     assert_eq!(bench.store.snapshot().blobs.in_flight_bytes, 0);
 }
@@ -112,7 +116,7 @@ async fn a_large_append_that_nobody_waits_for_is_stored() {
     let kept = blob(&bench.store, &call.body, 1 << 20).await;
     let event = call.accepted_large(kept);
     {
-        let mut append = std::pin::pin!(bench.store.append(&event));
+        let mut append = std::pin::pin!(bench.store.append(&event, None));
         let polled = std::future::poll_fn(|context| {
             std::task::Poll::Ready(append.as_mut().poll(context).is_pending())
         });

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hookgate_core::tenant::Scope;
 use hookgate_store::{EventFilter, Options, Receipt, Unavailable};
 
 use crate::bench::{ALL, Bench, Call};
@@ -35,7 +36,7 @@ async fn the_same_event_with_other_bytes_is_stored_and_linked() {
     assert_eq!(bench.bodies().await[1], Call::end("c", "two").body);
     // The original stays the one that others repeat.
     assert!(bench.append(&Call::end("c", "one")).await.is_duplicate());
-    let original = bench.store.event(first.id()).await.unwrap().unwrap();
+    let original = bench.store.event(&Scope::Operator, first.id()).await.unwrap().unwrap();
     assert_eq!(original.duplicates, 1);
 }
 
@@ -55,9 +56,9 @@ async fn requests_at_the_same_time_make_one_event() {
     let bench = Bench::new();
     let event = Call::status("c", 1).accepted();
     let (a, b, c) = tokio::join!(
-        bench.store.append(&event),
-        bench.store.append(&event),
-        bench.store.append(&event)
+        bench.store.append(&event, None),
+        bench.store.append(&event, None),
+        bench.store.append(&event, None)
     );
     let receipts = [a.unwrap(), b.unwrap(), c.unwrap()];
     assert_eq!(receipts.iter().filter(|it| it.is_duplicate()).count(), 2);
@@ -82,7 +83,7 @@ async fn a_restart_forgets_no_event() {
         assert_eq!((other.id(), other.is_duplicate()), (first.id(), true));
     }
     assert_eq!(bench.list().await.len(), 5);
-    let original = bench.store.event(first.id()).await.unwrap().unwrap();
+    let original = bench.store.event(&Scope::Operator, first.id()).await.unwrap().unwrap();
     assert_eq!(original.duplicates, 3);
 }
 
@@ -91,7 +92,7 @@ async fn patiently(bench: &Bench, call: &Call) -> Receipt {
     let event = call.accepted();
     let begun = Instant::now();
     loop {
-        match bench.store.append(&event).await {
+        match bench.store.append(&event, None).await {
             Ok(receipt) => return receipt,
             Err(Unavailable::Behind) => {
                 assert!(begun.elapsed() < Duration::from_secs(10), "the merge never catches up");
@@ -162,7 +163,10 @@ async fn what_nobody_may_act_on_absorbs_nothing() {
     for _ in 0..2 {
         assert!(!bench.store.quarantine(&unreadable.unreadable()).await.unwrap().is_duplicate());
     }
-    assert_eq!(bench.store.events(EventFilter::default(), ALL).await.unwrap().len(), 5);
+    assert_eq!(
+        bench.store.events(&Scope::Operator, EventFilter::default(), ALL).await.unwrap().len(),
+        5
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hookgate_core::tenant::Scope;
 use hookgate_store::{Options, Receipt};
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ async fn every_receipt_issued_before_a_crash_is_there_after_it() {
                 tokio::spawn(async move {
                     for number in 0.. {
                         let call = Call::status(&format!("r{round}w{writer}"), number);
-                        let receipt = store.append(&call.accepted()).await.unwrap();
+                        let receipt = store.append(&call.accepted(), None).await.unwrap();
                         let body = String::from_utf8(call.body.to_vec()).unwrap();
                         receipts.lock().unwrap().push((receipt, body));
                         if stop.load(Ordering::Relaxed) {
@@ -52,8 +53,11 @@ async fn every_receipt_issued_before_a_crash_is_there_after_it() {
         }
         let store = open(crashed.path(), &Options::default());
         for (receipt, body) in before {
-            let found =
-                store.body(receipt.id()).await.unwrap().expect("what was acknowledged is there");
+            let found = store
+                .body(&Scope::Operator, receipt.id())
+                .await
+                .unwrap()
+                .expect("what was acknowledged is there");
             assert_eq!(bytes_of(found), body.as_bytes());
         }
     }
@@ -69,10 +73,12 @@ async fn a_store_that_was_never_closed_opens_with_everything() {
     let crashed = TempDir::new().unwrap();
     copy(bench.path(), crashed.path());
     let store = open(crashed.path(), &Options::default());
-    assert!(store.append(&Call::status("c", 29).accepted()).await.unwrap().is_duplicate());
-    assert!(!store.append(&Call::status("c", 30).accepted()).await.unwrap().is_duplicate());
-    let events =
-        store.events(hookgate_store::EventFilter::default(), crate::bench::ALL).await.unwrap();
+    assert!(store.append(&Call::status("c", 29).accepted(), None).await.unwrap().is_duplicate());
+    assert!(!store.append(&Call::status("c", 30).accepted(), None).await.unwrap().is_duplicate());
+    let events = store
+        .events(&Scope::Operator, hookgate_store::EventFilter::default(), crate::bench::ALL)
+        .await
+        .unwrap();
     assert_eq!(events.len(), 31);
     assert_eq!(events.iter().map(|it| it.duplicates).sum::<u64>(), 2);
 }
@@ -97,7 +103,7 @@ async fn a_token_is_in_no_file() {
     bytes.extend_from_slice(&body);
     large.body = bytes.into();
     let kept = blob(&bench.store, &large.body, 100_000).await;
-    bench.store.append(&large.accepted_large(kept)).await.unwrap();
+    bench.store.append(&large.accepted_large(kept), None).await.unwrap();
     bench.list().await;
     let look = |folder: &std::path::Path| {
         for file in files(folder) {
@@ -135,7 +141,7 @@ async fn a_closed_store_takes_nothing() {
     let bench = Bench::new();
     bench.append(&Call::status("c", 1)).await;
     bench.store.close();
-    let refused = bench.store.append(&Call::status("c", 2).accepted()).await;
+    let refused = bench.store.append(&Call::status("c", 2).accepted(), None).await;
     assert_eq!(refused.unwrap_err(), hookgate_store::Unavailable::Closing);
     assert_eq!(bench.store.admit(1).unwrap_err(), hookgate_store::Unavailable::Closing);
     assert_eq!(bench.reopen().list().await.len(), 1);
@@ -146,7 +152,7 @@ async fn an_append_that_nobody_waits_for_is_stored() {
     let bench = Bench::new();
     let event = Call::status("c", 1).accepted();
     {
-        let mut append = std::pin::pin!(bench.store.append(&event));
+        let mut append = std::pin::pin!(bench.store.append(&event, None));
         // Polled once, then the client goes away.
         let polled = std::future::poll_fn(|context| {
             std::task::Poll::Ready(append.as_mut().poll(context).is_pending())

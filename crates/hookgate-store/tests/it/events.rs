@@ -1,5 +1,6 @@
 //! Events: stored, listed, filtered, paged, read.
 
+use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_store::{Event, EventFilter, EventId, Order, Page, Status};
 use proptest::prelude::*;
@@ -19,7 +20,7 @@ async fn what_was_acknowledged_is_listed_at_once_with_its_exact_bytes() {
         let listed = bench.list().await;
         assert_eq!(listed.len() as u64, number + 1, "a read sees every receipt before it");
         assert_eq!((listed[0].id, listed[0].seq), (receipt.id(), receipt.seq()));
-        let body = bench.store.body(receipt.id()).await.unwrap().unwrap();
+        let body = bench.store.body(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
         assert_eq!(bytes_of(body), call.body);
     }
 }
@@ -33,7 +34,7 @@ async fn an_event_says_all_that_is_known_of_it() {
     call.late = true;
     call.headers.push(("x-odd", "caf\u{e9}".to_owned()));
     let receipt = bench.append(&call).await;
-    let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+    let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     let told = format!(
         "{} {} {} {} {:?} {:?} {:?} {} {} {:?} {} {} {} {}",
         event.source,
@@ -68,8 +69,8 @@ async fn what_is_not_there_is_not_found() {
     let bench = Bench::new();
     bench.append(&Call::status("c", 1)).await;
     let strange = EventId::parse("evt_0197b0f0a0007000800000000000002a").unwrap();
-    assert!(bench.store.event(strange).await.unwrap().is_none());
-    assert!(bench.store.body(strange).await.unwrap().is_none());
+    assert!(bench.store.event(&Scope::Operator, strange).await.unwrap().is_none());
+    assert!(bench.store.body(&Scope::Operator, strange).await.unwrap().is_none());
     for filter in [
         EventFilter { source: Some("other".to_owned()), ..EventFilter::default() },
         EventFilter { tenant: Some("vapi".to_owned()), ..EventFilter::default() },
@@ -78,7 +79,10 @@ async fn what_is_not_there_is_not_found() {
         EventFilter { until: Some(Timestamp::from_millis(NOON)), ..EventFilter::default() },
         EventFilter { q: Some("nothing".to_owned()), ..EventFilter::default() },
     ] {
-        assert!(bench.store.events(filter.clone(), ALL).await.unwrap().is_empty(), "{filter:?}");
+        assert!(
+            bench.store.events(&Scope::Operator, filter.clone(), ALL).await.unwrap().is_empty(),
+            "{filter:?}"
+        );
     }
 }
 
@@ -92,7 +96,7 @@ async fn pages_show_each_event_once_while_others_are_stored() {
     let store = bench.store.clone();
     let writer = tokio::spawn(async move {
         for number in 0..200 {
-            store.append(&Call::status("meanwhile", number).accepted()).await.unwrap();
+            store.append(&Call::status("meanwhile", number).accepted(), None).await.unwrap();
         }
     });
     for order in [Order::NewestFirst, Order::OldestFirst] {
@@ -100,7 +104,8 @@ async fn pages_show_each_event_once_while_others_are_stored() {
         let mut after = None;
         loop {
             let page = Page { order, after, limit: 7 };
-            let events = bench.store.events(EventFilter::default(), page).await.unwrap();
+            let events =
+                bench.store.events(&Scope::Operator, EventFilter::default(), page).await.unwrap();
             let Some(last) = events.last() else { break };
             after = Some(last.seq);
             seen.extend(events.iter().map(|it| it.id));
@@ -223,7 +228,7 @@ proptest! {
                 let mut after = None;
                 loop {
                     let page = Page { order, after, limit };
-                    let events = bench.store.events(filter.clone(), page).await.unwrap();
+                    let events = bench.store.events(&Scope::Operator, filter.clone(), page).await.unwrap();
                     assert!(events.len() <= limit);
                     found.extend(events.iter().map(|it| it.seq));
                     if events.len() < limit {
@@ -252,7 +257,7 @@ async fn the_time_of_an_event_may_lie_far_from_its_place() {
             until: Some(Timestamp::from_millis(NOON + (first + 2) * day)),
             ..EventFilter::default()
         };
-        let found = bench.store.events(filter, ALL).await.unwrap();
+        let found = bench.store.events(&Scope::Operator, filter, ALL).await.unwrap();
         assert_eq!(found.len(), if first == 29 { 1 } else { 2 });
     }
 }

@@ -35,7 +35,7 @@ async fn a_full_disk_is_said_and_gets_over_it() {
     bench.append(&Call::status("c", 1)).await;
     errno.store(ENOSPC, Ordering::SeqCst);
     for _ in 0..3 {
-        let refused = bench.store.append(&Call::status("c", 2).accepted()).await;
+        let refused = bench.store.append(&Call::status("c", 2).accepted(), None).await;
         assert_eq!(refused.unwrap_err(), Unavailable::DiskFull);
     }
     assert_eq!(bench.list().await.len(), 1, "what failed is not listed");
@@ -50,11 +50,11 @@ async fn a_failing_disk_is_not_asked_by_everyone() {
     let (bench, errno) = failing_for(LogId::new(0), Duration::from_hours(1));
     errno.store(EIO, Ordering::SeqCst);
     for _ in 0..2 {
-        bench.store.append(&Call::status("c", 1).accepted()).await.unwrap_err();
+        bench.store.append(&Call::status("c", 1).accepted(), None).await.unwrap_err();
     }
     errno.store(0, Ordering::SeqCst);
     // It would work again; that is found out when the hour is over.
-    let refused = bench.store.append(&Call::status("c", 1).accepted()).await;
+    let refused = bench.store.append(&Call::status("c", 1).accepted(), None).await;
     assert_eq!(refused.unwrap_err(), Unavailable::Failed);
     assert_eq!(bench.store.admit(1).unwrap_err(), Unavailable::Failed);
     assert!(bench.reopen().list().await.is_empty());
@@ -82,7 +82,8 @@ async fn an_event_that_failed_is_no_original() {
     errno.store(EIO, Ordering::SeqCst);
     let event = Call::end("c", "x").accepted();
     // Both are on their way at once: the second takes the first for its original.
-    let (first, second) = tokio::join!(bench.store.append(&event), bench.store.append(&event));
+    let (first, second) =
+        tokio::join!(bench.store.append(&event, None), bench.store.append(&event, None));
     assert_eq!(first.unwrap_err(), Unavailable::Failed);
     assert_eq!(second.unwrap_err(), Unavailable::Failed);
     errno.store(0, Ordering::SeqCst);
@@ -101,14 +102,14 @@ async fn an_event_that_failed_and_that_nobody_waited_for_is_no_original() {
     errno.store(EIO, Ordering::SeqCst);
     let event = Call::status("c", 1).accepted();
     {
-        let mut append = std::pin::pin!(bench.store.append(&event));
+        let mut append = std::pin::pin!(bench.store.append(&event, None));
         let polled = std::future::poll_fn(|context| {
             std::task::Poll::Ready(append.as_mut().poll(context).is_pending())
         });
         let _ = polled.await;
     }
     // Committed or failed in order: when this one has failed, so has the other.
-    bench.store.append(&Call::status("c", 2).accepted()).await.unwrap_err();
+    bench.store.append(&Call::status("c", 2).accepted(), None).await.unwrap_err();
     errno.store(0, Ordering::SeqCst);
     assert!(!bench.append(&Call::status("c", 1)).await.is_duplicate());
 }
@@ -118,7 +119,7 @@ async fn a_disk_that_is_nearly_full_is_spared() {
     let bench =
         Bench::with(Options { disk_warn_percent: 0, disk_full_percent: 0, ..Options::default() });
     assert_eq!(bench.store.admit(1).unwrap_err(), Unavailable::DiskFull);
-    let refused = bench.store.append(&Call::status("c", 1).accepted()).await;
+    let refused = bench.store.append(&Call::status("c", 1).accepted(), None).await;
     assert_eq!(refused.unwrap_err(), Unavailable::DiskFull);
     let disk = bench.store.snapshot().disk;
     assert!(disk.is_full && disk.is_low && disk.total_bytes > disk.free_bytes, "{disk:?}");
@@ -129,7 +130,7 @@ async fn an_index_that_is_far_behind_holds_senders_back() {
     let bench = Bench::with(Options { index_lag_max: 1, ..Options::default() });
     let mut refused = 0;
     for number in 0..50 {
-        match bench.store.append(&Call::status("c", number).accepted()).await {
+        match bench.store.append(&Call::status("c", number).accepted(), None).await {
             Ok(_) => {}
             Err(Unavailable::Behind) => {
                 refused += 1;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hookgate_core::tenant::Scope;
 use hookgate_store::{EventFilter, ReadError};
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -10,17 +11,22 @@ use rusqlite::Connection;
 use crate::bench::{ALL, Bench, Call, NOON, files};
 
 /// Every row, with its words.
-fn rows(folder: &Path) -> Vec<String> {
+pub(crate) fn rows(folder: &Path) -> Vec<String> {
     let connection = Connection::open(folder.join("index.sqlite")).unwrap();
     let mut all = Vec::new();
     for sql in [
-        "SELECT printf('%d %s %d %d %d %s %s %s %s %d %s %s %s %s', seq, hex(e.id), log, place, received_at,
-         s.word, p.word, t.word, k.word, status, n.word, conversation, external_id, hex(dedupe)) FROM events e
+        "SELECT printf('%d %s %d %d %d %s %s %s %s %d %d %s %s %s %s', seq, hex(e.id), log, place, received_at,
+         s.word, p.word, t.word, k.word, status, verdict, n.word, conversation, external_id, hex(dedupe)) FROM events e
          JOIN words s ON s.id = source JOIN words p ON p.id = provider JOIN words t ON t.id = type
          JOIN words k ON k.id = kind LEFT JOIN words n ON n.id = tenant ORDER BY seq",
         "SELECT printf('span %d %d %d', span, first_at, last_at) FROM spans ORDER BY span",
         "SELECT printf('duplicates %d %d', seq, count) FROM duplicates ORDER BY seq",
         "SELECT printf('blob %s %d', hex(id), seq) FROM blobs ORDER BY id",
+        "SELECT printf('decided %d %s %s %d %s', seq, kind, tenant, at, by) FROM decided ORDER BY seq",
+        "SELECT printf('erased %d', seq) FROM erased ORDER BY seq",
+        "SELECT printf('conversation %d %s %s %s %s %s %d', seq, p.word, external_id, t.word, agent_id, phone_number_id, at)
+         FROM conversations JOIN words p ON p.id = provider JOIN words t ON t.id = tenant ORDER BY seq",
+        "SELECT printf('named %s %d', t.word, seq) FROM violation_tenants JOIN words t ON t.id = tenant ORDER BY seq, t.word",
         "SELECT printf('progress %d %d %d', log, seq, place) FROM progress ORDER BY log",
     ] {
         let mut select = connection.prepare(sql).unwrap();
@@ -130,7 +136,7 @@ async fn an_index_that_breaks_in_use_is_made_anew() {
     let bench = Bench::new();
     for number in 0..3_000 {
         let event = Call::status("c", number).accepted();
-        bench.store.append(&event).await.unwrap();
+        bench.store.append(&event, None).await.unwrap();
     }
     bench.list().await;
     // Written into the file itself, past the side file, and under the server's feet.
@@ -145,7 +151,7 @@ async fn an_index_that_breaks_in_use_is_made_anew() {
     }
     let begun = std::time::Instant::now();
     let events = loop {
-        match bench.store.events(EventFilter::default(), ALL).await {
+        match bench.store.events(&Scope::Operator, EventFilter::default(), ALL).await {
             Ok(events) if events.len() == 3_000 => break events,
             // The pages that are in memory may still be whole for a while.
             Ok(_) | Err(_) => assert!(begun.elapsed().as_secs() < 30, "the index is not made anew"),
@@ -155,7 +161,7 @@ async fn an_index_that_breaks_in_use_is_made_anew() {
     assert_eq!(events[0].conversation_id.as_deref(), Some("c"));
     bench.append(&Call::status("d", 1)).await;
     let filter = EventFilter { conversation: Some("d".to_owned()), ..EventFilter::default() };
-    assert_eq!(bench.store.events(filter, ALL).await.unwrap().len(), 1);
+    assert_eq!(bench.store.events(&Scope::Operator, filter, ALL).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -166,7 +172,7 @@ async fn an_index_that_cannot_be_written_makes_reads_say_so_and_loses_nothing() 
     let blocker = Connection::open(bench.path().join("index.sqlite")).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     bench.append(&Call::status("c", 2)).await;
-    let refused = bench.store.events(EventFilter::default(), ALL).await;
+    let refused = bench.store.events(&Scope::Operator, EventFilter::default(), ALL).await;
     assert!(matches!(refused, Err(ReadError::Behind)), "{refused:?}");
     blocker.execute_batch("ROLLBACK").unwrap();
     let mut listed = bench.store.listed();

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
+use hookgate_core::tenant::Scope;
 use hookgate_store::{
     EventFilter, MaintenanceError, OpenError, Options, RejectionFilter, backup, check, rebuild,
 };
@@ -19,7 +20,7 @@ async fn filled() -> Bench {
     bench.store.reject(&Call::status("c", 1).with_token("x").unproven(), 401);
     let call = Call::end("large", &"x".repeat(2 << 20));
     let kept = blob(&bench.store, &call.body, 1 << 20).await;
-    bench.store.append(&call.accepted_large(kept)).await.unwrap();
+    bench.store.append(&call.accepted_large(kept), None).await.unwrap();
     bench.list().await;
     // The ring is synced when it is closed; only what is behind that may be torn.
     let bench = bench.reopen();
@@ -83,7 +84,7 @@ async fn an_index_that_disagrees_is_found_and_mended() {
         let connection = rusqlite::Connection::open(folder.join("index.sqlite")).unwrap();
         let invented =
             "INSERT INTO events SELECT 9, randomblob(16), log, place, received_at, source, provider, type,
-            kind, status, tenant, conversation, external_id, dedupe FROM events WHERE seq = 4";
+            kind, status, verdict, tenant, conversation, external_id, dedupe FROM events WHERE seq = 4";
         connection.execute(invented, []).unwrap();
         connection.execute("DELETE FROM duplicates", []).unwrap();
         drop(connection);
@@ -118,7 +119,10 @@ async fn a_backup_of_a_running_store_opens_and_holds_everything_before_it() {
         let store = bench.store.clone();
         let writer = tokio::spawn(async move {
             for number in 0..500 {
-                store.append(&Call::status(&format!("r{round}"), number).accepted()).await.unwrap();
+                store
+                    .append(&Call::status(&format!("r{round}"), number).accepted(), None)
+                    .await
+                    .unwrap();
             }
         });
         let folder = TempDir::new().unwrap();
@@ -138,18 +142,24 @@ async fn a_backup_of_a_running_store_opens_and_holds_everything_before_it() {
         assert_eq!(copy.snapshot().recovered.corrupt, 0);
         assert_eq!(copy.id(), bench.store.id());
         for event in &before {
-            let found = copy.event(event.id).await.unwrap().expect("it was acknowledged before");
+            let found = copy
+                .event(&Scope::Operator, event.id)
+                .await
+                .unwrap()
+                .expect("it was acknowledged before");
             assert_eq!(format!("{found:?}"), format!("{event:?}"));
-            let body = copy.body(event.id).await.unwrap().unwrap();
+            let body = copy.body(&Scope::Operator, event.id).await.unwrap().unwrap();
             assert_eq!(
                 bytes_of(body),
-                bytes_of(bench.store.body(event.id).await.unwrap().unwrap())
+                bytes_of(bench.store.body(&Scope::Operator, event.id).await.unwrap().unwrap())
             );
         }
         assert_eq!(copy.rejections(RejectionFilter::default(), ALL).await.unwrap().len(), 2);
-        assert!(copy.append(&Call::status("c", 7).accepted()).await.unwrap().is_duplicate());
-        assert!(!copy.append(&Call::status("new", 1).accepted()).await.unwrap().is_duplicate());
-        let all = copy.events(EventFilter::default(), ALL).await.unwrap();
+        assert!(copy.append(&Call::status("c", 7).accepted(), None).await.unwrap().is_duplicate());
+        assert!(
+            !copy.append(&Call::status("new", 1).accepted(), None).await.unwrap().is_duplicate()
+        );
+        let all = copy.events(&Scope::Operator, EventFilter::default(), ALL).await.unwrap();
         assert!(all.len() > before.len());
     }
 }

@@ -9,8 +9,8 @@ use hookgate_core::time::Timestamp;
 use hookgate_store::{
     ANSWER_KEPT, ANSWERS_MAX, Answer, Binding, BindingFilter, Conversation, ConversationFilter,
     Decision, DecisionKind, EXTERNAL_ID_BYTES_MAX, Erased, ErasureTarget, EventId, GRACE_MAX,
-    KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, Quota, Registry, RegistryError, Rows, SealedCredential,
-    SealedKey, SourceRow, Written,
+    KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, Options, Quota, Registry, RegistryError, Rows,
+    SealedCredential, SealedKey, SourceRow, Written,
 };
 use uuid::Uuid;
 
@@ -464,6 +464,7 @@ async fn the_latest_decision_on_an_event_counts_and_all_are_kept() {
         event,
         kind,
         tenant,
+        adopts: false,
         at: NOW,
         by: "operator".to_owned(),
         correlation_id: "correlation".to_owned(),
@@ -488,9 +489,14 @@ async fn the_latest_decision_on_an_event_counts_and_all_are_kept() {
     assert_eq!(rest.into_iter().map(|it| it.decision).collect::<Vec<_>>(), [third]);
 }
 
+/// Erasures are begun and not carried out.
+fn idle() -> Options {
+    Options { housekeeping: false, ..Options::default() }
+}
+
 #[tokio::test]
 async fn nothing_of_a_tenant_works_once_its_erasure_has_begun() {
-    let bench = Bench::new();
+    let bench = Bench::with(idle());
     let registry = bench.store.registry();
     let (acme, other) = (add_tenant(registry, "acme").await, add_tenant(registry, "other").await);
     let (_, key) = registry.add_key(&acme, NOW).await.unwrap();
@@ -557,7 +563,7 @@ async fn nothing_of_a_tenant_works_once_its_erasure_has_begun() {
 
 #[tokio::test]
 async fn every_kind_of_erasure_is_read_back_as_it_was_written() {
-    let bench = Bench::new();
+    let bench = Bench::with(idle());
     let registry = bench.store.registry();
     let acme = add_tenant(registry, "acme").await;
     let targets = [

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookgate_core::tenant::Scope;
 use hookgate_store::{EventFilter, Options, Ring, Share, Status, Unavailable};
 
 use crate::bench::{ALL, Bench, Call, bytes_of};
@@ -15,12 +16,15 @@ async fn it_is_kept_apart_and_never_interpreted() {
     let bench = Bench::new();
     let forged = Call::end("c", "x").with_token("guess");
     let receipt = bench.store.quarantine(&forged.recorded()).await.unwrap();
-    let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+    let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     assert_eq!(event.status, Status::Quarantined);
     assert_eq!((event.verdict.as_str(), event.cause.as_deref()), ("mismatch", Some("unproven")));
     assert_eq!((event.event_type.as_str(), event.conversation_id), ("", None));
     assert!(event.reason.unwrap().contains("under any secret"));
-    assert_eq!(bytes_of(bench.store.body(receipt.id()).await.unwrap().unwrap()), forged.body);
+    assert_eq!(
+        bytes_of(bench.store.body(&Scope::Operator, receipt.id()).await.unwrap().unwrap()),
+        forged.body
+    );
 }
 
 #[tokio::test]
@@ -47,10 +51,16 @@ async fn the_oldest_are_overwritten_and_leave_the_lists() {
         assert_eq!(events[0].id, last.unwrap().id(), "the newest is there");
         assert_eq!(events.last().unwrap().id, accepted.id(), "what is proven is not touched");
         for event in &events {
-            assert!(bench.store.body(event.id).await.unwrap().is_some(), "what is listed is there");
+            assert!(
+                bench.store.body(&Scope::Operator, event.id).await.unwrap().is_some(),
+                "what is listed is there"
+            );
         }
         let filter = EventFilter { status: Some(Status::Quarantined), ..EventFilter::default() };
-        assert_eq!(bench.store.events(filter, ALL).await.unwrap().len(), unproven);
+        assert_eq!(
+            bench.store.events(&Scope::Operator, filter, ALL).await.unwrap().len(),
+            unproven
+        );
         bench = bench.reopen();
     }
     let bytes: u64 = crate::bench::files(&bench.path().join("journal").join("unproven"))

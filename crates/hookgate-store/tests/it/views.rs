@@ -1,5 +1,6 @@
 //! What is shown.
 
+use hookgate_core::tenant::Scope;
 use hookgate_store::RejectionFilter;
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ async fn an_event_is_shown_as_the_contract_says() {
     );
     call.headers.push(("x-vapi-signature", String::new()));
     let receipt = bench.append(&call).await;
-    let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+    let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     let detail = event.detail(Some(&call.body));
     assert_eq!(
         without(&detail, &["headers"]),
@@ -33,9 +34,10 @@ async fn an_event_is_shown_as_the_contract_says() {
             "correlation_id": "correlation", "peer": "203.0.113.7", "method": "POST", "target": "/webhook/vapi",
             "verification": {"verdict": "verified", "scheme": "vapi.token", "reason": null},
             "attribution": {
-                "verdict": "unattributed",
-                "claims": [{"kind": "conversation", "external_id": "c1"}],
+                "verdict": "unattributed", "reason": null, "conversation": null, "rule": 1,
+                "claims": [{"kind": "conversation", "external_id": "c1", "tenant": null}],
             },
+            "decision": null, "erased": false,
             "size": call.body.len(), "sha256": hex::encode(event.sha256),
             "payload": {"message": {"type": "end-of-call-report", "call": {"id": "c1", "monitor": {"listenUrl": "***"}}}},
         })
@@ -55,7 +57,7 @@ async fn bytes_without_proof_are_not_interpreted_and_their_digests_cut() {
     let mut call = Call::end("c1", "x").with_token("guess");
     call.headers.push(("x-vapi-signature", "0123456789abcdef".repeat(4)));
     let receipt = bench.store.quarantine(&call.recorded()).await.unwrap();
-    let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+    let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     let detail = event.detail(Some(&call.body));
     assert_eq!((&detail["payload"], &detail["status"]), (&Value::Null, &json!("quarantined")));
     assert_eq!(detail["headers"][2], json!(["x-vapi-signature", "01234567…"]));
@@ -78,12 +80,12 @@ async fn what_cannot_be_read_is_shown_as_nothing() {
     let bench = Bench::new();
     let call = Call::new(r#"{"a":1,"a":2}"#);
     let receipt = bench.store.quarantine(&call.unreadable()).await.unwrap();
-    let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+    let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     let detail = event.detail(Some(&call.body));
     assert_eq!((&detail["payload"], &detail["cause"]), (&Value::Null, &json!("unreadable")));
     let large = Call::end("c", &"x".repeat(2 << 20));
     let receipt = bench.append(&large).await;
-    let event = bench.store.event(receipt.id()).await.unwrap().unwrap();
+    let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     assert_eq!(event.detail(Some(&large.body))["payload"], Value::Null);
     assert_eq!(event.detail(None)["payload"], Value::Null);
 }

@@ -1,0 +1,357 @@
+//! Erasing: of a tenant, of a conversation, of what need not be kept longer.
+//!
+//! What holds:
+//!
+//! - **The wish is durable before anything is erased**, in the registry's table of erasures.
+//!   Whatever stops the process, the next start goes on.
+//! - **Nothing slips through.** From the wish on nothing more gets a place as the tenant's
+//!   (see `Door::place`) or is decided to be (see `decide.rs`); what had its place before is
+//!   in the index when the walk begins.
+//! - **The journal first, then the index.** The mark in the journal makes the index forget
+//!   the event even when that is made anew; until the index has forgotten it too, the walk
+//!   finds it again.
+//! - **The head stays**, with its hash; what it says is shown no more.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hookgate_core::secret::MaskKey;
+use hookgate_core::tenant::TenantId;
+use hookgate_core::time::Timestamp;
+use tokio::sync::watch;
+
+use crate::door::Door;
+use crate::error::{ReadError, Unavailable};
+use crate::index::Victim;
+use crate::index::pool::Pool;
+use crate::index::victims::{Part, Whose, all_before, swept, unowned_siblings, victims};
+use crate::layout::{self, LOGS, Layout};
+use crate::library::Library;
+use crate::lock;
+use crate::options::Hook;
+use crate::record::EventId;
+use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
+use crate::rejections::{Rejections, now};
+use crate::store::Store;
+
+/// Events erased at once: two syncs of the disk, one transaction of the index, and one of
+/// the registry for them all.
+const ERASED_AT_ONCE: u32 = 512;
+
+/// How long the index may take for a piece of work, before the erasure is begun again.
+const INDEX_WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// How long whoever stands in the way of emptying a side file is waited for.
+const SIDE_FILE_RETRY: Duration = Duration::from_millis(50);
+
+/// Bytes of a hash that stands for an id: enough that no two are alike by chance.
+const HASH_BYTES: usize = 8;
+
+/// What is shown instead of an id that somebody may not see, or that was erased: `sha256:`
+/// and 16 hexadecimal digits under the installation's own key. Equal ids look equal.
+#[must_use]
+pub fn foreign(key: &MaskKey, id: &str) -> String {
+    // The same key hashes tokens: what is hashed here is never one of them.
+    let hash = key.hash(format!("foreign/{id}").as_bytes());
+    format!("sha256:{}", hex::encode(hash.get(..HASH_BYTES).unwrap_or_default()))
+}
+
+/// Why an erasure stops before it is done. It is begun again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("the store is closing")]
+    Closing,
+    #[error("the index cannot be changed: {0}")]
+    Index(Unavailable),
+    #[error("the index cannot be read")]
+    Read(#[source] ReadError),
+    #[error("the registry cannot be changed")]
+    Registry(#[source] RegistryError),
+    #[error("bytes could not be erased")]
+    Io(#[source] io::Error),
+}
+
+/// Erases. One erasure after the other.
+#[derive(Debug)]
+pub(crate) struct Eraser {
+    pub(crate) registry: Registry,
+    pub(crate) door: Arc<Door>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) library: Library,
+    pub(crate) rejections: Arc<Rejections>,
+    /// Held while a decision is made.
+    pub(crate) deciding: Arc<Mutex<()>>,
+    pub(crate) hook: Hook,
+    /// Changes whenever an erasure has come further.
+    pub(crate) progress: watch::Sender<u64>,
+    pub(crate) turn: Mutex<()>,
+    pub(crate) is_stopping: AtomicBool,
+}
+
+impl Eraser {
+    /// Carries out every erasure that is not done.
+    pub(crate) fn finish_all(&self) -> Result<(), Stop> {
+        let _turn = lock(&self.turn);
+        // A process that was killed may have left what it erased in the side file.
+        self.registry.empty_side_file();
+        for erasure in self.registry.running_erasures().map_err(Stop::Registry)? {
+            self.finish(&erasure)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out one.
+    pub(crate) fn finish(&self, erasure: &Erasure) -> Result<Erased, Stop> {
+        let Erasure { id, events, bytes, .. } = erasure;
+        let mut erased = Erased { done_seq: 0, events: *events, bytes: *bytes };
+        // Who decided before the wish is done now; what was placed before it is in the index.
+        drop(lock(&self.deciding));
+        let last_seq = self.door.last_seq();
+        self.change(|_| Ok(()))?;
+        let mut walk = Walk { id, before: None, erased: &mut erased };
+        match &erasure.target {
+            ErasureTarget::Tenant(tenant) => {
+                self.walk(Whose::Tenant(tenant.as_str()), &mut walk)?;
+                erased.done_seq = last_seq;
+                let tenant = tenant.to_string();
+                self.change(move |index| index.forget_tenant(&tenant, last_seq))?;
+            }
+            ErasureTarget::Conversation { provider, external_id } => {
+                self.walk(Whose::Conversation(provider, external_id), &mut walk)?;
+                erased.done_seq = last_seq;
+                let (provider, external_id) = (provider.clone(), external_id.clone());
+                self.change(move |index| index.forget_conversation(&provider, &external_id))?;
+            }
+            ErasureTarget::Before { at, tenant, source } => {
+                walk.before = Some(*at);
+                self.expire(&mut walk, tenant.as_ref(), source.as_deref())?;
+                erased.done_seq = last_seq;
+            }
+        }
+        self.empty_side_files()?;
+        self.registry.finish_erasure(id, erased, now()).map_err(Stop::Registry)?;
+        while !self.registry.empty_side_file() {
+            self.pause()?;
+        }
+        self.progress.send_modify(|it| *it = it.wrapping_add(1));
+        tracing::info!(
+            erasure.id = id,
+            events = erased.events,
+            bytes = erased.bytes,
+            "an erasure is done"
+        );
+        Ok(erased)
+    }
+
+    fn expire(
+        &self,
+        walk: &mut Walk<'_>,
+        tenant: Option<&TenantId>,
+        source: Option<&str>,
+    ) -> Result<(), Stop> {
+        let before = walk.before.unwrap_or_else(|| Timestamp::from_millis(i64::MIN));
+        if let Some(tenant) = tenant {
+            return self.walk(Whose::Tenant(tenant.as_str()), walk);
+        }
+        let Some(source) = source else { return Ok(()) };
+        self.walk(Whose::Source(source), walk)?;
+        self.rejections.expire(source, before).map_err(Stop::Io)?;
+        let done = self.read(|connection| all_before(connection, before.millis()))?;
+        let name = source.to_owned();
+        self.change(move |index| index.set_swept(&name, done))
+    }
+
+    /// Whether there is anything to erase.
+    pub(crate) fn has_victims(&self, whose: Whose<'_>, before: Timestamp) -> Result<bool, Stop> {
+        let after = self.begin(whose)?;
+        let part = Part { before: Some(before.millis()), after, limit: 1 };
+        Ok(!self.read(|connection| victims(connection, whose, part))?.is_empty())
+    }
+
+    /// The place behind which a walk begins.
+    fn begin(&self, whose: Whose<'_>) -> Result<u64, Stop> {
+        match whose {
+            Whose::Source(source) => {
+                let swept = self.read(|connection| swept(connection, source))?;
+                Ok(swept.saturating_sub(1))
+            }
+            Whose::Tenant(_) | Whose::Conversation(..) => Ok(0),
+        }
+    }
+
+    /// Erases events from the first to the last, until there is none.
+    fn walk(&self, whose: Whose<'_>, walk: &mut Walk<'_>) -> Result<(), Stop> {
+        let before = walk.before.map(Timestamp::millis);
+        let after = self.begin(whose)?;
+        let mut part = Part { before, after, limit: ERASED_AT_ONCE };
+        loop {
+            if self.is_stopping.load(Ordering::Relaxed) {
+                return Err(Stop::Closing);
+            }
+            let mut batch = self.read(|connection| victims(connection, whose, part))?;
+            let Some(last) = batch.last().map(|it| it.seq) else { return Ok(()) };
+            if let (Whose::Tenant(_), None) = (whose, before) {
+                let siblings = self.read(|connection| unowned_siblings(connection, &batch))?;
+                batch.extend(siblings);
+            }
+            self.erase(&batch, walk.erased)?;
+            part.after = last;
+            walk.erased.done_seq = last;
+            self.registry.progress_erasure(walk.id, *walk.erased).map_err(Stop::Registry)?;
+            self.progress.send_modify(|it| *it = it.wrapping_add(1));
+            if let Some(hook) = &self.hook.0 {
+                hook(walk.erased.events);
+            }
+        }
+    }
+
+    /// Erases events: their payloads, their large bodies, what the ring of refused requests
+    /// has of them, and last what the index says of them.
+    fn erase(&self, batch: &[Victim], erased: &mut Erased) -> Result<(), Stop> {
+        let mut bytes = 0_u64;
+        for log in LOGS {
+            let of_log = batch.iter().filter(|it| it.log == log);
+            let positions: Vec<_> = of_log.map(|it| it.position).collect();
+            let done = self.door.journal().erase_all(log, &positions).map_err(Stop::Io)?;
+            bytes = bytes.saturating_add(done.bytes);
+            for position in done.damaged {
+                tracing::error!(
+                    segment = position.segment,
+                    offset = position.offset,
+                    "an event that is to be erased is damaged: bytes of it may remain in the journal"
+                );
+            }
+        }
+        let blobs = batch.iter().filter_map(|it| it.blob);
+        bytes = bytes.saturating_add(remove_blobs(&self.library.layout, blobs).map_err(Stop::Io)?);
+        let ids: HashSet<EventId> = batch.iter().map(|it| it.id).collect();
+        self.rejections.erase_of(&ids).map_err(Stop::Io)?;
+        let mut seqs: Vec<u64> = batch.iter().map(|it| it.seq).collect();
+        seqs.sort_unstable();
+        self.change(move |index| index.erase(&seqs))?;
+        erased.events = erased.events.saturating_add(batch.len() as u64);
+        erased.bytes = erased.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        read: impl Fn(&rusqlite::Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, Stop> {
+        let read =
+            |connection: &rusqlite::Connection| read(connection).map_err(ReadError::database);
+        self.pool.read(None, read).map_err(Stop::Read)
+    }
+
+    /// Changes the index, once everything is in it that has a place by now.
+    pub(crate) fn change(
+        &self,
+        mut change: impl FnMut(&mut crate::index::Index) -> Result<(), rusqlite::Error> + Send + 'static,
+    ) -> Result<(), Stop> {
+        let done = self.door.have(INDEX_WAIT_MAX, move |index, _| change(index));
+        done.map_err(|error| match error {
+            Unavailable::Closing => Stop::Closing,
+            error => Stop::Index(error),
+        })
+    }
+
+    /// Nothing that was erased is left in the side file of the index.
+    fn empty_side_files(&self) -> Result<(), Stop> {
+        loop {
+            let done = self.door.have(INDEX_WAIT_MAX, |index, _| index.empty_side_file());
+            match done {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.pause()?,
+                Err(Unavailable::Closing) => return Err(Stop::Closing),
+                Err(error) => return Err(Stop::Index(error)),
+            }
+        }
+    }
+
+    /// Somebody reads: waits a moment.
+    fn pause(&self) -> Result<(), Stop> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(Stop::Closing);
+        }
+        std::thread::sleep(SIDE_FILE_RETRY);
+        Ok(())
+    }
+}
+
+/// A walk through events that are to be erased.
+struct Walk<'a> {
+    /// The erasure.
+    id: &'a str,
+    before: Option<Timestamp>,
+    erased: &'a mut Erased,
+}
+
+/// Removes large bodies, durably; gives their bytes.
+fn remove_blobs(layout: &Layout, blobs: impl Iterator<Item = [u8; 16]>) -> io::Result<u64> {
+    let mut bytes = 0_u64;
+    let mut folders = HashSet::new();
+    for blob in blobs {
+        let path = layout.blob(blob);
+        bytes = bytes.saturating_add(fs::metadata(&path).map_or(0, |it| it.len()));
+        layout::remove(&path)?;
+        folders.extend(path.parent().map(std::path::Path::to_owned));
+    }
+    for folder in folders.iter().filter(|it| it.is_dir()) {
+        layout::sync_folder(folder)?;
+    }
+    Ok(bytes)
+}
+
+impl Store {
+    /// Begins to erase a tenant with all its events. When this returns, it has nothing in
+    /// the registry any more, nothing becomes its own, and the rest is erased even if the
+    /// process is killed. What belongs to it is not readable from here on by its keys; the
+    /// erasure shows how far the rest is.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn erase_tenant(
+        &self,
+        tenant: &TenantId,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        self.begin_erasure(ErasureTarget::Tenant(tenant.clone()), now).await
+    }
+
+    /// Begins to erase a conversation with all its events, whoever they belong to.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn erase_conversation(
+        &self,
+        provider: &str,
+        external_id: &str,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        let (provider, external_id) = (provider.to_owned(), external_id.to_owned());
+        self.begin_erasure(ErasureTarget::Conversation { provider, external_id }, now).await
+    }
+
+    async fn begin_erasure(
+        &self,
+        target: ErasureTarget,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        let (Written::Created(erasure) | Written::Present(erasure)) =
+            self.registry().add_erasure(target, now).await?;
+        self.inner().keeper.ring();
+        Ok(erasure)
+    }
+
+    /// Changes whenever an erasure has come further.
+    #[must_use]
+    pub fn erasing(&self) -> watch::Receiver<u64> {
+        self.inner().keeper.eraser.progress.subscribe()
+    }
+}
