@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 
+mod adoption;
 mod archive;
 mod bench;
 mod blobs;
+mod decisions;
 mod duplicates;
 mod durability;
 mod events;
@@ -16,5 +18,7 @@ mod maintenance;
 mod registry;
 mod registry_files;
 mod rejections;
+mod scope;
+mod tenancy;
 mod unproven;
 mod views;
