@@ -116,8 +116,12 @@ impl Sources {
     /// # Errors
     ///
     /// [`PathTaken`]: give the source another name or path.
-    pub fn add(&mut self, source: Source, paths: &[String]) -> Result<(), PathTaken> {
-        let source = Arc::new(source);
+    pub fn add(
+        &mut self,
+        source: impl Into<Arc<Source>>,
+        paths: &[String],
+    ) -> Result<(), PathTaken> {
+        let source = source.into();
         let provider = source.provider;
         let built_in = source.name == provider.name;
         let mut routes = vec![(format!("/in/{}", source.name), None)];

@@ -14,8 +14,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hookgate-egress", &["hookgate-core"]),
     ("hookgate-secrets", &["hookgate-core", "hookgate-store", "hookgate-egress"]),
     ("hookgate-ingress", &["hookgate-core", "hookgate-store"]),
-    ("hookgate-console", &["hookgate-core", "hookgate-store"]),
-    ("hookgate", &["hookgate-core", "hookgate-store", "hookgate-ingress", "hookgate-console"]),
+    ("hookgate-console", &["hookgate-core", "hookgate-store", "hookgate-secrets"]),
+    (
+        "hookgate",
+        &[
+            "hookgate-core",
+            "hookgate-store",
+            "hookgate-egress",
+            "hookgate-secrets",
+            "hookgate-ingress",
+            "hookgate-console",
+        ],
+    ),
     ("hookgate-bench", &["hookgate-core"]),
 ];
 

@@ -242,7 +242,21 @@ fn advice(post: &Post, answer: &Answer) -> Vec<String> {
             ),
             "Next: hookgate rejections list says why; after mending it, hookgate rejections retry."
                 .to_owned(),
+            "If that is empty, the ids in it belong to somebody else: hookgate violations list."
+                .to_owned(),
         ],
+        400 if answer.body.contains("Missing call ID") => {
+            one("It is proven, and names no call.".to_owned())
+        }
+        400 if answer.body.contains("No organization context") => one(
+            "It is proven, and its org_id or integration_id is nobody's: hookgate tenant add, or hookgate binding add."
+                .to_owned(),
+        ),
+        404 if answer.body.contains("Call not found") => one(
+            "It is proven, and its call is nobody's: hookgate binding add (its agent or number), or hookgate \
+             conversations register."
+                .to_owned(),
+        ),
         400 => one("It is proven, but its body is not what this provider sends.".to_owned()),
         404 => one(format!(
             "No source has this path; {}'s are {} and /in/{}.",

@@ -10,13 +10,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hookgate_console::{Caller, Console};
+use hookgate_console::{Caller, Console, SourceSettings};
 use hookgate_core::secret::Secret;
-use hookgate_core::source::Sources;
+use hookgate_core::source::CurrentSources;
 use hookgate_ingress::{
     BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Inspector, Metrics, Peer, Tls,
     render, serve, serve_fallback,
 };
+use hookgate_secrets::Secrets;
 use hookgate_store::{Store, Wake};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -33,10 +34,11 @@ use super::limits;
 use crate::banner::{self, Entry, Facts};
 use crate::cli;
 use crate::client::{self, TOKEN_FILE};
-use crate::config::{self, Config, Flags, LogFormat, Mode, RawConfig, SourceConfig};
+use crate::config::{self, Config, Flags, LogFormat, Mode, RawConfig};
 use crate::environment::{self, Environment};
 use crate::exit::{FAILED, Outcome, Usage};
-use crate::{dotenv, input, logging, output, random};
+use crate::live::{Configured, Live};
+use crate::{dotenv, input, logging, master, output, random, surroundings};
 
 /// How long tasks that are left after the store is closed may take to end: none should be.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -70,8 +72,9 @@ pub(crate) fn run(flags: &cli::Serve, environment: Environment) -> anyhow::Resul
 
     let runtime = runtime(config.workers)?;
     let store = open_store(&config, runtime.handle().clone())?;
-    let served = runtime
-        .block_on(House { config, mode, inspect, tls, looked_for, store: store.clone() }.serve());
+    let environment = Arc::new(environment);
+    let house = House { config, mode, inspect, tls, looked_for, environment, store: store.clone() };
+    let served = runtime.block_on(house.serve());
     store.close();
     runtime.shutdown_timeout(RUNTIME_END);
 
@@ -87,11 +90,23 @@ struct House {
     inspect: bool,
     tls: Option<Tls>,
     looked_for: String,
+    environment: Arc<Environment>,
     store: Store,
 }
 
 impl House {
+    /// Opens what is sealed, or says what is missing.
+    async fn secrets(&self) -> anyhow::Result<Secrets> {
+        let (config, store) = (&self.config, &self.store);
+        let given = config.master_keys.as_deref();
+        let keys = master::find_or_make(given, &config.store.path, store).await?;
+        let secrets = Secrets::open(store.registry().clone(), keys).await?;
+        let backend = surroundings::backend(&config.secrets, &config.egress, &self.environment)?;
+        Ok(secrets.with_backend(backend))
+    }
+
     async fn serve(mut self) -> anyhow::Result<Drained> {
+        let secrets = Arc::new(self.secrets().await?);
         let token = Token::find(&self.config)?;
         let listener = bind(self.config.listen, "--listen").await?;
         let listen = listener.local_addr().context("cannot tell where we listen")?;
@@ -114,21 +129,39 @@ impl House {
         banner::print(&facts, &entries)?;
         token.show()?;
 
+        let configured = Configured::new(configured);
+        let allow_from = configured.allow_from().clone();
+        self.store.set_retention(configured.retention());
+        let current = Arc::new(CurrentSources::default());
+        let (applied, sources_applied) = watch::channel(0);
+        let mut live = Live {
+            configured,
+            store: self.store.clone(),
+            secrets: Arc::clone(&secrets),
+            current: Arc::clone(&current),
+            applied,
+            made: HashMap::new(),
+        };
+        current.set(Arc::new(live.sources().await?));
+
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());
-        let allow_from = allow_from(&configured);
-        let sources = Arc::new(sources(configured)?);
         let console = hookgate_console::router(Console {
             store: self.store.clone(),
-            sources: Arc::clone(&sources),
+            sources: Arc::clone(&current),
+            sources_applied,
+            check_source: Arc::new(|settings: &SourceSettings| {
+                config::made(settings).map(drop).map_err(|error| format!("{error:#}"))
+            }),
+            secrets,
             admin_token: token.secret,
-            registry: Arc::new(registry),
+            metrics: Arc::new(registry),
             clock: input::now,
             public_url: self.config.public_url.clone(),
         });
         let gate = Arc::new(Gate::new(GateSettings {
-            sources,
+            sources: current.get(),
             store: self.store,
             public_url: self.config.public_url,
             clock: input::now,
@@ -136,9 +169,11 @@ impl House {
             require_https: self.config.require_https,
             allow_from,
             limits: self.config.limits,
+            share: self.config.share,
             metrics,
             inspect: self.inspect.then(|| inspector(self.config.log_format)),
         }));
+        tokio::spawn(live.follow(Arc::clone(&gate)));
 
         let stop = signals.watch();
         tracing::info!(address = %listen, "ready");
@@ -219,21 +254,6 @@ async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener>
         };
         anyhow::Error::new(error).context(format!("cannot listen on {address} ({setting}){advice}"))
     })
-}
-
-fn sources(configured: Vec<SourceConfig>) -> anyhow::Result<Sources> {
-    let mut sources = Sources::default();
-    for it in configured {
-        let name = it.source.name.clone();
-        let added = sources.add(it.source, &it.paths);
-        added.map_err(|error| Usage::new(format!("[source.{name}] {error}: give it another")))?;
-    }
-    Ok(sources)
-}
-
-fn allow_from(configured: &[SourceConfig]) -> HashMap<String, Vec<ipnet::IpNet>> {
-    let restricted = configured.iter().filter(|it| !it.allow_from.is_empty());
-    restricted.map(|it| (it.source.name.clone(), it.allow_from.clone())).collect()
 }
 
 /// The operator's token, and where it came from.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookgate_ingress::Limits;
+use hookgate_ingress::{Limits, Share};
 
 use super::raw::RawLimits;
 use super::usage;
@@ -56,6 +56,22 @@ pub(super) fn check(raw: &RawLimits) -> anyhow::Result<Limits> {
         return Err(usage("[limits] header_bytes must be 8 KiB or more".to_owned()));
     }
     Ok(limits)
+}
+
+/// What a tenant may have that has no quota of its own.
+pub(super) fn share(raw: &RawLimits) -> anyhow::Result<Share> {
+    let share = Share {
+        events_per_second: raw.tenant_events_per_second,
+        bytes_per_second: raw.tenant_bytes_per_second.map(|it| it.0),
+        in_flight: raw.tenant_in_flight,
+    };
+    let is_none = share.events_per_second == Some(0)
+        || share.bytes_per_second == Some(0)
+        || share.in_flight == Some(0);
+    if is_none {
+        return Err(usage("[limits] a tenant's share of 0 would let nothing in".to_owned()));
+    }
+    Ok(share)
 }
 
 /// The least that the HTTP library works with, in bytes (hyper 1.12, `max_buf_size`).

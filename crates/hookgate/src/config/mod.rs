@@ -4,6 +4,7 @@
 //! takes a `Config`, so nothing else asks a variable or a file.
 
 mod limits;
+mod ownership;
 mod raw;
 mod source;
 mod store;
@@ -15,13 +16,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use hookgate_core::address::Policy;
 use hookgate_core::provider;
-use hookgate_ingress::Limits;
+use hookgate_ingress::{Limits, Share};
+use hookgate_secrets::SecretsSettings;
 use ipnet::IpNet;
 
 pub(crate) use self::raw::RawConfig;
-use self::raw::{RawLog, RawServer, RawSource, RawTls};
-pub(crate) use self::source::{SourceConfig, provider_names, verification_variable};
+use self::raw::{RawEgress, RawLog, RawServer, RawSource, RawTls};
+pub(crate) use self::source::{SourceConfig, made, provider_names, resolve, verification_variable};
 pub(crate) use self::store::{StoreConfig, folder};
 use crate::environment::Environment;
 use crate::exit::Usage;
@@ -93,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     /// Limits of the front door.
     pub(crate) limits: Limits,
+    /// What a tenant may have that has no quota of its own.
+    pub(crate) share: Share,
     /// Certificate and key.
     pub(crate) tls: Option<TlsFiles>,
     /// How log lines are written.
@@ -103,6 +108,12 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// The operator's token, where a variable gives one.
     pub(crate) admin_token: Option<String>,
+    /// Where tenants' credentials are.
+    pub(crate) secrets: SecretsSettings,
+    /// What tenants may make the gateway reach.
+    pub(crate) egress: Policy,
+    /// The master keys, where a variable gives them.
+    pub(crate) master_keys: Option<String>,
 }
 
 /// PEM files.
@@ -142,11 +153,15 @@ impl Config {
             workers: workers(&raw.server)?,
             store: StoreConfig::check(&raw.store, flags.store.as_deref(), environment)?,
             limits: limits::check(&raw.limits)?,
+            share: limits::share(&raw.limits)?,
             tls: tls(raw.tls)?,
             log_format: log_format(flags, &raw.log)?,
             log_level: raw.log.level.unwrap_or_else(|| LOG_LEVEL.to_owned()),
             sources: sources(&raw.source, environment)?,
             admin_token: environment.value("HOOKGATE_ADMIN_TOKEN")?,
+            egress: egress(&raw.egress, environment)?,
+            secrets: raw.secrets,
+            master_keys: environment.value("HOOKGATE_MASTER_KEY")?,
         };
         check_mode(config.listen, flags.mode)?;
         Ok(config)
@@ -283,6 +298,19 @@ fn networks(texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
         })
     };
     texts.iter().map(one).collect()
+}
+
+/// The addresses that tenants may make the gateway reach: `HOOKGATE_EGRESS_ALLOW` over the
+/// file.
+fn egress(raw: &RawEgress, environment: &Environment) -> anyhow::Result<Policy> {
+    let (texts, at) = match environment.value("HOOKGATE_EGRESS_ALLOW")? {
+        Some(text) => {
+            let texts = text.split([',', ' ']).filter(|it| !it.is_empty());
+            (texts.map(str::to_owned).collect(), "HOOKGATE_EGRESS_ALLOW")
+        }
+        None => (raw.allow.clone(), "[egress] allow"),
+    };
+    networks(&texts).map(Policy::new).context(at)
 }
 
 /// The built-in sources first, then the configured ones by name.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use hookgate_secrets::SecretsSettings;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -30,6 +31,10 @@ pub(crate) struct RawConfig {
     pub(crate) tls: RawTls,
     /// `[log]`
     pub(crate) log: RawLog,
+    /// `[secrets]`
+    pub(crate) secrets: SecretsSettings,
+    /// `[egress]`
+    pub(crate) egress: RawEgress,
     /// `[source.NAME]`
     pub(crate) source: BTreeMap<String, RawSource>,
 }
@@ -108,6 +113,12 @@ pub(crate) struct RawLimits {
     pub(crate) idle_seconds: Option<u64>,
     /// How long a stopping server waits for what it accepted.
     pub(crate) shutdown_seconds: Option<u64>,
+    /// Events a second of a tenant without a quota of its own.
+    pub(crate) tenant_events_per_second: Option<u32>,
+    /// Bytes of bodies a second of such a tenant.
+    pub(crate) tenant_bytes_per_second: Option<Bytes>,
+    /// Events of such a tenant on their way to the disk.
+    pub(crate) tenant_in_flight: Option<u32>,
 }
 
 /// `[tls]`
@@ -130,6 +141,14 @@ pub(crate) struct RawLog {
     pub(crate) level: Option<String>,
 }
 
+/// `[egress]`
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawEgress {
+    /// Networks that tenants may make the gateway reach although they are private.
+    pub(crate) allow: Vec<String>,
+}
+
 /// `[source.NAME]`
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -146,6 +165,20 @@ pub(crate) struct RawSource {
     pub(crate) account_key: OneOrMore<String>,
     /// `auto`, `enforce` or `record`.
     pub(crate) verification: Option<String>,
+    /// `auto`, `observe` or `enforce`.
+    pub(crate) ownership: Option<String>,
+    /// Whether the first event of a conversation may make it known.
+    pub(crate) adopt: Option<bool>,
+    /// `exact` or `same_tenant`.
+    pub(crate) assistant_match: Option<String>,
+    /// Whether an organisation's id in the body names a tenant.
+    pub(crate) trust_body_org: Option<bool>,
+    /// Whether ids among the arguments of a tool call count.
+    pub(crate) flat_agent_id: Option<bool>,
+    /// The tenant whose events alone come here.
+    pub(crate) tenant: Option<String>,
+    /// After how many days its events are erased.
+    pub(crate) retention_days: Option<u32>,
     /// Networks whose requests are let in.
     pub(crate) allow_from: Vec<String>,
     /// `limits = { … }`

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use hookgate_console::SourceSettings;
 use hookgate_core::named;
 use hookgate_core::provider::{self, Provider};
 use hookgate_core::scheme::Policy;
@@ -12,7 +13,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::raw::{OneOrMore, RawScheme, RawSource};
-use super::{networks, usage};
+use super::{networks, ownership, usage};
 use crate::environment::{self, Environment, Variable};
 use crate::placeholder;
 
@@ -77,6 +78,9 @@ impl SourceConfig {
         let verification = verification(name, raw, environment, &secrets)?;
         let is_placeholder = placeholder::is_among(&secrets);
         let mut source = Source::new(name, provider, policy, secrets, verification);
+        source.rule = ownership::rule(name, raw, environment)?;
+        source.tenant = ownership::tenant(name, raw)?;
+        source.retention_days = ownership::retention_days(name, raw)?;
         if let Some(body) = raw.limits.body {
             source.body_bytes_max = body.0;
             source.large_body_bytes_max = source.large_body_bytes_max.max(body.0);
@@ -96,6 +100,33 @@ impl SourceConfig {
             is_placeholder,
         })
     }
+}
+
+/// The source that these settings make, as they are given over the API.
+pub(crate) fn made(settings: &SourceSettings) -> anyhow::Result<Source> {
+    let name = &settings.name;
+    check_name(name)?;
+    let provider = provider::named(&settings.provider)
+        .ok_or_else(|| usage(format!("`provider` must be one of {}", provider_names())))?;
+    let schemes: OneOrMore<RawScheme> = match &settings.schemes {
+        Some(schemes) => serde_json::from_value(schemes.clone())
+            .map_err(|fault| usage(format!("`schemes`: {fault}")))?,
+        None => OneOrMore::default(),
+    };
+    let policy = policy(provider, &schemes.0).context("`schemes`")?;
+    let secret = settings.secret.as_ref().map(|it| String::from_utf8_lossy(it.expose()));
+    let secrets = Secrets::from_text(secret.as_deref().unwrap_or_default(), "");
+    let word = settings.verification.as_deref().unwrap_or("auto");
+    let verification = verification_of(word, name, "`verification`", &secrets)?;
+    let mut source = Source::new(name, provider, policy, secrets, verification);
+    if let Some(word) = &settings.ownership {
+        source.rule.mode = ownership::mode(word).ok_or_else(|| {
+            usage("`ownership` must be `auto`, `observe` or `enforce`".to_owned())
+        })?;
+    }
+    source.rule.adopt = settings.adopt.unwrap_or(source.rule.adopt);
+    source.tenant.clone_from(&settings.tenant);
+    Ok(source)
 }
 
 /// The names of all providers, for messages.
@@ -151,7 +182,7 @@ fn policy(provider: &Provider, schemes: &[RawScheme]) -> anyhow::Result<Policy> 
 }
 
 /// The value that `env:NAME` or `file:/path` refers to.
-fn resolve(reference: &str, environment: &Environment) -> anyhow::Result<Variable> {
+pub(crate) fn resolve(reference: &str, environment: &Environment) -> anyhow::Result<Variable> {
     if let Some(name) = reference.strip_prefix("env:") {
         let missing = || usage(format!("`env:{name}` refers to a variable that is not set"));
         return environment.variable(name)?.ok_or_else(missing);
@@ -185,6 +216,15 @@ fn verification(
         (None, Some(word)) => (word.as_str(), format!("[source.{name}] verification")),
         (None, None) => ("auto", String::new()),
     };
+    verification_of(word, name, &at, secrets)
+}
+
+fn verification_of(
+    word: &str,
+    name: &str,
+    at: &str,
+    secrets: &Secrets,
+) -> anyhow::Result<Verification> {
     match word {
         "auto" if secrets.is_empty() => Ok(Verification::Open),
         "enforce" if secrets.is_empty() => Err(usage(format!(

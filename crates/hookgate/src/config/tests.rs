@@ -1,5 +1,6 @@
 //! What the files say is what holds.
 
+use hookgate_core::attribution::Rule;
 use hookgate_core::source::Verification;
 
 use super::*;
@@ -53,6 +54,9 @@ fn the_example_shows_every_default() {
         ("acme", Verification::Enforce)
     );
     assert_eq!(acme.paths, ["/hooks/acme"]);
+    let rule = Rule::default();
+    assert_eq!(acme.source.rule, rule);
+    assert_eq!(acme.source.tenant.as_ref().map(|it| it.as_str()), Some("acme"));
 }
 
 #[test]
@@ -86,6 +90,12 @@ fn the_example_has_every_key() {
         (vec!["limits"], "[limits]\nunknown = 1"),
         (vec!["tls"], "[tls]\nunknown = 1"),
         (vec!["log"], "[log]\nunknown = 1"),
+        (vec!["egress"], "[egress]\nunknown = 1"),
+        (vec!["secrets"], "[secrets]\nunknown = 1"),
+        (vec!["secrets", "env"], "[secrets.env]\nunknown = 1"),
+        (vec!["secrets", "file"], "[secrets.file]\nunknown = 1"),
+        (vec!["secrets", "vault"], "[secrets.vault]\nunknown = 1"),
+        (vec!["secrets", "azure"], "[secrets.azure]\nunknown = 1"),
         (vec!["source", "acme"], "[source.acme]\nunknown = 1"),
         (vec!["source", "acme", "limits"], "[source.acme.limits]\nunknown = 1"),
     ] {
@@ -109,6 +119,7 @@ fn the_environment_example_has_every_variable_and_no_value() {
         "HOOKGATE_LISTEN",
         "HOOKGATE_STORE",
         "HOOKGATE_PUBLIC_URL",
+        "HOOKGATE_EGRESS_ALLOW",
         "HOOKGATE_URL",
         "PORT",
         "RUST_LOG",
