@@ -12,6 +12,8 @@ FROM debian:bookworm-slim
 RUN groupadd --system --gid 10001 hookgate \
     && useradd --system --uid 10001 --gid hookgate --home-dir /data --shell /usr/sbin/nologin hookgate \
     && install -d -o hookgate -g hookgate -m 0700 /data
+# Whom to believe when credentials are asked for over HTTPS.
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=builder /build/target/release/hookgate /usr/local/bin/hookgate
 USER 10001:10001
 # The working folder: `.env` and `hookgate.toml` are looked for here.
