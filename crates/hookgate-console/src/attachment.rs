@@ -1,7 +1,8 @@
-//! Exact bytes as a file to be saved: never rendered, never guessed at.
+//! Bytes as a file to be saved: never rendered, never guessed at. The operator gets them
+//! exactly, a tenant with known credentials masked.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read, Seek, Take};
 
 use axum::body::Body;
 use axum::http::header::{
@@ -9,8 +10,12 @@ use axum::http::header::{
 };
 use axum::response::Response;
 use bytes::Bytes;
+use hookgate_core::json;
 use http_body_util::channel::{Channel, Sender};
 use tokio::runtime::Handle;
+
+use crate::masked::Masker;
+use crate::problem::Problem;
 
 /// Read from a file at once, in bytes.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -18,21 +23,54 @@ const CHUNK_BYTES: u64 = 64 * 1024;
 /// Chunks that wait for a slow client.
 const CHUNKS_WAITING_MAX: usize = 2;
 
-/// An answer with these bytes, to be saved as `name`.
+/// An answer with exactly these bytes, to be saved as `name`.
 pub(crate) fn attachment(name: &str, body: hookgate_store::Body) -> Response {
-    let (bytes, body) = match body {
-        hookgate_store::Body::Whole(bytes) => (bytes.len() as u64, Body::from(bytes)),
-        hookgate_store::Body::File(file, bytes) => {
-            let (sender, channel) = Channel::new(CHUNKS_WAITING_MAX);
-            let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || stream(file, bytes, sender, &runtime));
-            (bytes, Body::new(channel))
+    match body {
+        hookgate_store::Body::Whole(bytes) => {
+            let length = bytes.len() as u64;
+            saved_as(name, Body::from(bytes), Some(length))
         }
-    };
+        hookgate_store::Body::File(file, bytes) => {
+            saved_as(name, streamed(file, bytes, None), Some(bytes))
+        }
+    }
+}
+
+/// An answer with these bytes, their credentials masked, to be saved as `name`.
+pub(crate) async fn masked(name: &str, body: hookgate_store::Body) -> Result<Response, Problem> {
+    match body {
+        hookgate_store::Body::Whole(bytes) => {
+            json::extract(&bytes, &[]).map_err(|_| Problem::Unmaskable)?;
+            let mut shown = Vec::with_capacity(bytes.len());
+            Masker::new().feed(&bytes, &mut shown);
+            let length = shown.len() as u64;
+            Ok(saved_as(name, Body::from(shown), Some(length)))
+        }
+        hookgate_store::Body::File(mut file, bytes) => {
+            // What is not JSON all through is found before the first byte is sent.
+            let walk = move || {
+                let read = json::extract_from(BufReader::new(&file), &[]);
+                read.map_err(|_| Problem::Unmaskable)?;
+                let rewound = file.rewind();
+                rewound.map_err(|error| Problem::failed("reading a large body", &error))?;
+                Ok(file)
+            };
+            let file = match tokio::task::spawn_blocking(walk).await {
+                Ok(walked) => walked?,
+                Err(error) => return Err(Problem::failed("reading a large body", &error)),
+            };
+            Ok(saved_as(name, streamed(file, bytes, Some(Masker::new())), None))
+        }
+    }
+}
+
+fn saved_as(name: &str, body: Body, bytes: Option<u64>) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    if let Some(bytes) = bytes {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
     let policy = HeaderValue::from_static("sandbox; default-src 'none'");
     headers.insert(CONTENT_SECURITY_POLICY, policy);
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}.bin\""));
@@ -41,16 +79,33 @@ pub(crate) fn attachment(name: &str, body: hookgate_store::Body) -> Response {
     response
 }
 
-/// Sends `bytes` of `file`, until the client hangs up. A file that ends early breaks the
+/// A body that is read from a file as fast as its client takes it.
+fn streamed(file: File, bytes: u64, masker: Option<Masker>) -> Body {
+    let (sender, channel) = Channel::new(CHUNKS_WAITING_MAX);
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || stream(file.take(bytes), sender, masker, &runtime));
+    Body::new(channel)
+}
+
+/// Sends what `file` has, until the client hangs up. A file that ends early breaks the
 /// answer off, so that nobody takes a part for the whole.
-fn stream(mut file: File, bytes: u64, mut sender: Sender<Bytes, std::io::Error>, runtime: &Handle) {
-    let mut left = bytes;
-    while left > 0 {
+fn stream(
+    mut file: Take<File>,
+    mut sender: Sender<Bytes, std::io::Error>,
+    mut masker: Option<Masker>,
+    runtime: &Handle,
+) {
+    while file.limit() > 0 {
         let mut chunk = Vec::new();
-        match (&mut file).take(left.min(CHUNK_BYTES)).read_to_end(&mut chunk) {
+        match file.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk) {
             Ok(0) => return sender.abort(std::io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => left = left.saturating_sub(read as u64),
+            Ok(_) => {}
             Err(error) => return sender.abort(error),
+        }
+        if let Some(masker) = &mut masker {
+            let mut shown = Vec::with_capacity(chunk.len());
+            masker.feed(&chunk, &mut shown);
+            chunk = shown;
         }
         if runtime.block_on(sender.send_data(chunk.into())).is_err() {
             return;

@@ -1,13 +1,17 @@
-//! The body of a request to the console: small, and read in a bounded time.
+//! The body of a request to the console: small, read in a bounded time, and of a known
+//! shape.
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
 /// What a body may have, in bytes: a thousand ids fit.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
@@ -18,5 +22,48 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(Problem::BodyTooLarge),
         Err(_) => Err(Problem::BodyTooSlow),
+    }
+}
+
+/// What a client asks for in a body. A member that is not known is an error.
+pub(crate) trait Wish: DeserializeOwned {
+    /// A sentence that says what the body is made of.
+    const SHAPE: &'static str;
+
+    /// What no body at all means, where there may be none.
+    fn unsaid() -> Option<Self> {
+        None
+    }
+}
+
+/// A body of this shape. What is wrong with another one is not repeated: it may hold a
+/// secret.
+#[derive(Debug)]
+pub(crate) struct Given<T>(pub(crate) T);
+
+impl<T: Wish, S: Sync> FromRequest<S> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = read(request.into_body()).await?;
+        if body.is_empty()
+            && let Some(unsaid) = T::unsaid()
+        {
+            return Ok(Self(unsaid));
+        }
+        serde_json::from_slice(&body).map(Self).map_err(|_| Problem::BadBody(T::SHAPE))
+    }
+}
+
+/// The parts of the path that have names. What is no text names nothing.
+#[derive(Debug)]
+pub(crate) struct InPath<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let found = Path::from_request_parts(parts, state).await;
+        found.map(|Path(it)| Self(it)).map_err(|_| Problem::NotFound)
     }
 }

@@ -1,51 +1,74 @@
-//! Events: the list, one of them, its exact bytes.
+//! Events: the list, one of them, its bytes.
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::State;
 use axum::response::Response;
+use axum::{Extension, Json};
 use hookgate_core::event::Kind;
-use hookgate_core::provider;
-use hookgate_store::{Body, Event, EventFilter, EventId, Status, Store};
+use hookgate_core::tenant::Scope;
+use hookgate_store::{Body, Event, EventFilter, EventId, Status};
 use serde_json::Value;
+use utoipa::IntoParams;
 
 use crate::Shared;
-use crate::attachment::attachment;
-use crate::page::{Asked, List};
-use crate::problem::Problem;
+use crate::attachment::{attachment, masked};
+use crate::body::InPath;
+use crate::page::{Asked, List, Listing, Ordered};
+use crate::problem::{Problem, Sent};
 use crate::query::Query;
+use crate::shapes;
 
-/// What `GET /api/v1/events` knows.
-const PARAMETERS: &[&str] = &[
-    "provider",
-    "source",
-    "tenant",
-    "type",
-    "kind",
-    "conversation",
-    "status",
-    "since",
-    "until",
-    "q",
-    "order",
-    "limit",
-    "cursor",
-];
+/// Which events. Everything that is given must hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `list` reads")]
+pub(crate) struct Filter {
+    /// Of this provider.
+    provider: Option<String>,
+    /// Of this source.
+    source: Option<String>,
+    /// Of this tenant. A tenant's key sees its own alone, whatever this says.
+    tenant: Option<String>,
+    /// Of this type, the provider's word.
+    r#type: Option<String>,
+    /// Of this kind, the canonical word.
+    kind: Option<String>,
+    /// Of the call, chat, thread or ticket with this id at the provider.
+    conversation: Option<String>,
+    /// `accepted` or `quarantined`.
+    status: Option<String>,
+    /// Received at this time (RFC 3339) or later.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// Received before this time.
+    #[param(format = DateTime)]
+    until: Option<String>,
+    /// With this text in the type, an id or the conversation's id.
+    q: Option<String>,
+}
 
-/// `GET /api/v1/events`
+/// Lists events.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "events",
+    params(Filter, Ordered),
+    responses((
+        status = 200,
+        description = "Without headers and payload.",
+        body = Listing<shapes::EventSummary>,
+    )),
+)]
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let query = Query::read(&uri, PARAMETERS)?;
-    let providers = provider::ALL.map(|it| (it.name, it.name.to_owned()));
+    Extension(scope): Extension<Scope>,
+    query: Query<Filter, Ordered>,
+) -> Result<Json<Listing<Value>>, Problem> {
     let kinds = Kind::ALL.map(|it| (it.name(), it.name().to_owned()));
     let statuses = [Status::Accepted, Status::Quarantined].map(|it| (it.name(), it));
     let filter = EventFilter {
-        provider: query.choice("provider", providers)?,
+        provider: query.provider()?,
         source: query.text("source")?,
         tenant: query.text("tenant")?,
         event_type: query.text("type")?,
@@ -57,48 +80,88 @@ pub(crate) async fn list(
         q: query.text("q")?,
     };
     let asked = Asked::read(List::Events, &query)?;
-    let found = shared.console.store.events(filter, asked.page()).await;
-    Ok(asked.answer(found.map_err(Problem::reading)?, |it| it.seq, Event::summary))
+    let found = shared.console.store.events(&scope, filter, asked.page()).await;
+    let found = found.map_err(Problem::reading)?;
+    Ok(Json(asked.answer(found, |it| it.seq, Event::summary)))
 }
 
-/// `GET /api/v1/events/{id}`
+/// Shows an event.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}",
+    tag = "events",
+    params(("id" = String, Path, description = "The event.")),
+    responses((status = 200, description = "The event.", body = shapes::Event)),
+)]
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
-    id: Result<Path<String>, PathRejection>,
-    uri: Uri,
+    Extension(scope): Extension<Scope>,
+    InPath(id): InPath<String>,
+    _: Query,
 ) -> Result<Json<Value>, Problem> {
-    Query::read(&uri, &[])?;
-    let store = &shared.console.store;
-    let event = find(store, id).await?;
+    let event = find(&shared, &scope, &id).await?;
     // A large body lies in a file; it is not shown, and so not read.
-    let body = match store.body(event.id).await.map_err(Problem::reading)? {
+    let body = shared.console.store.body(&scope, event.id).await;
+    let body = match body.map_err(Problem::reading)? {
         Some(Body::Whole(bytes)) => Some(bytes),
         Some(Body::File(..)) | None => None,
     };
     Ok(Json(event.detail(body.as_deref())))
 }
 
-/// `GET /api/v1/events/{id}/raw`
+/// Gives the bytes of an event's body.
+///
+/// To the operator exactly as they were received. To a tenant, known credentials in them
+/// are masked.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}/raw",
+    tag = "events",
+    params(("id" = String, Path, description = "The event.")),
+    responses(
+        (
+            status = 200,
+            description = "The bytes, to be saved.",
+            body = shapes::Bytes,
+            content_type = "application/octet-stream",
+        ),
+        (status = 410, description = "They were erased.", body = Sent, content_type = "application/problem+json"),
+    ),
+)]
 pub(crate) async fn raw(
     State(shared): State<Arc<Shared>>,
-    id: Result<Path<String>, PathRejection>,
-    uri: Uri,
+    Extension(scope): Extension<Scope>,
+    InPath(id): InPath<String>,
+    _: Query,
 ) -> Result<Response, Problem> {
-    Query::read(&uri, &[])?;
-    let store = &shared.console.store;
-    let event = find(store, id).await?;
-    let body = store.body(event.id).await.map_err(Problem::reading)?.ok_or(Problem::Erased)?;
-    tracing::info!(
-        event.id = %event.id,
-        event.seq = event.seq,
-        source.id = event.source,
-        tenant.id = event.tenant,
-        "the operator read the exact bytes of an event"
-    );
-    Ok(attachment(&event.id.to_string(), body))
+    let event = find(&shared, &scope, &id).await?;
+    let body = shared.console.store.body(&scope, event.id).await;
+    let body = body.map_err(Problem::reading)?.ok_or(Problem::Erased)?;
+    let name = event.id.to_string();
+    let log = |who: &str| {
+        tracing::info!(
+            event.id = %event.id,
+            event.seq = event.seq,
+            source.id = event.source,
+            tenant.id = event.tenant,
+            "{who}"
+        );
+    };
+    match &scope {
+        Scope::Operator => {
+            log("the operator read the exact bytes of an event");
+            Ok(attachment(&name, body))
+        }
+        Scope::Tenant(_) => {
+            log("a tenant read the masked bytes of an event");
+            masked(&name, body).await
+        }
+    }
 }
 
-async fn find(store: &Store, id: Result<Path<String>, PathRejection>) -> Result<Event, Problem> {
-    let id = id.ok().and_then(|Path(text)| EventId::parse(&text)).ok_or(Problem::NotFound)?;
-    store.event(id).await.map_err(Problem::reading)?.ok_or(Problem::NotFound)
+/// The event with this id, if it is within the scope.
+pub(crate) async fn find(shared: &Shared, scope: &Scope, id: &str) -> Result<Event, Problem> {
+    let id = EventId::parse(id).ok_or(Problem::NotFound)?;
+    let found = shared.console.store.event(scope, id).await.map_err(Problem::reading)?;
+    found.ok_or(Problem::NotFound)
 }

@@ -1,5 +1,5 @@
-//! What happens to every request around its handler: its id, who may ask, what a panic
-//! becomes, and the headers of its answer.
+//! What happens to every request around its handler: its id, who asks, who may, what a
+//! panic becomes, and the headers of its answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -14,7 +14,7 @@ use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hookgate_core::digest::same_token;
-use hookgate_core::secret::Secret;
+use hookgate_core::tenant::Scope;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -35,10 +35,16 @@ const PROXY_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
+/// The id of a request, for what is written down about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Correlation(pub(crate) String);
+
 /// Around every request: gives it an id, keeps a panic from its caller, seals the answer.
-pub(crate) async fn every(request: Request, next: Next) -> Response {
+pub(crate) async fn every(mut request: Request, next: Next) -> Response {
     let id = correlation_id(request.headers());
-    let span = tracing::info_span!("console", correlation_id = id.to_str().unwrap_or_default());
+    let text = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!("console", correlation_id = text);
+    request.extensions_mut().insert(Correlation(text.to_owned()));
     let mut response = unpanicked(next.run(request)).instrument(span).await;
 
     let headers = response.headers_mut();
@@ -49,16 +55,26 @@ pub(crate) async fn every(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets the operator pass.
-pub(crate) async fn operator(
+/// Lets pass who has a token, and says with it whose data the request may touch: handlers
+/// take the [`Scope`] from the request's extensions.
+pub(crate) async fn known(
     State(shared): State<Arc<Shared>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    if presents(request.headers(), &shared.console.admin_token) {
-        next.run(request).await
-    } else {
-        Problem::Unauthorized.into_response()
+    let Some(scope) = scope(request.headers(), &shared) else {
+        return Problem::Unauthorized.into_response();
+    };
+    request.extensions_mut().insert(scope);
+    next.run(request).await
+}
+
+/// Lets the operator pass. To a tenant's key there is nothing here.
+pub(crate) async fn operator(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Scope>() {
+        Some(Scope::Operator) => next.run(request).await,
+        Some(Scope::Tenant(_)) => Problem::NotFound.into_response(),
+        None => Problem::Unauthorized.into_response(),
     }
 }
 
@@ -68,11 +84,13 @@ pub(crate) async fn operator_or_local(
     request: Request,
     next: Next,
 ) -> Response {
-    let local = is_local(request.headers(), request.extensions());
-    if local || presents(request.headers(), &shared.console.admin_token) {
-        next.run(request).await
-    } else {
-        Problem::Unauthorized.into_response()
+    if is_local(request.headers(), request.extensions()) {
+        return next.run(request).await;
+    }
+    match scope(request.headers(), &shared) {
+        Some(Scope::Operator) => next.run(request).await,
+        Some(Scope::Tenant(_)) => Problem::NotFound.into_response(),
+        None => Problem::Unauthorized.into_response(),
     }
 }
 
@@ -103,15 +121,20 @@ async fn unpanicked(handler: impl Future<Output = Response>) -> Response {
     .await
 }
 
-/// Whether just one `Authorization: Bearer` is there and is the operator's token.
-fn presents(headers: &HeaderMap, token: &Secret) -> bool {
+/// Who sends just one `Authorization: Bearer` that is a token of somebody's.
+fn scope(headers: &HeaderMap, shared: &Shared) -> Option<Scope> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let Some((word, given)) = value.as_bytes().split_at_checked(b"bearer ".len()) else {
-        return false;
-    };
-    let right = bool::from(same_token(given, token.expose()));
-    word.eq_ignore_ascii_case(b"bearer ") && !token.is_empty() && right
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (word, given) = value.as_bytes().split_at_checked(b"bearer ".len())?;
+    if !word.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let token = &shared.console.admin_token;
+    let is_operator = bool::from(same_token(given, token.expose()));
+    if is_operator && !token.is_empty() {
+        return Some(Scope::Operator);
+    }
+    shared.console.store.registry().tenant_of_key(given).map(Scope::Tenant)
 }
 
 /// Whether the request comes from this machine and no proxy stands in between.

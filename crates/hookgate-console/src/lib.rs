@@ -1,66 +1,118 @@
-//! The operator's HTTP API, and what a supervisor asks: health, readiness, metrics.
+//! The HTTP API for operators and tenants, and what a supervisor asks: health, readiness,
+//! metrics.
 //!
-//! [`router`] is the table of contents: every path, what answers it, and who may ask.
+//! [`router`] is the table of contents: every path, what answers it, and who may ask. The
+//! OpenAPI document is made from the same table.
 //! What holds:
 //!
-//! - **Closed by default.** Everything under `/api` lies behind one layer that wants the
-//!   operator's token, unknown paths included.
+//! - **Closed by default.** Everything under `/api` lies behind one layer that wants a
+//!   token, unknown paths included, and what is not listed for tenants is the operator's.
+//! - **A tenant sees its own.** What tenants may ask takes a `Scope`, and hands it to the
+//!   store. Anything else is not there: 404.
 //! - **GET changes nothing**, there is no CORS, and no answer is kept by a cache.
-//! - **Exact bytes leave by `/raw` alone**, as an attachment that no browser renders, and
-//!   each such read is logged. Everywhere else known credentials are masked.
+//! - **Exact bytes leave by `/raw` alone**, to the operator alone, as an attachment that no
+//!   browser renders, and each such read is logged. Everywhere else known credentials are
+//!   masked.
+//! - **Keys and tokens are shown once**, sealed credentials never.
 //! - **An error is a problem** (RFC 9457): a constant sentence and a status. What
 //!   went wrong inside is logged once, under the correlation id that the answer carries.
 //!
-//! Reading order: `guard.rs` (every request), `query.rs` and `page.rs` (what lists
-//! share), one file for each resource, `retry.rs` (refused requests judged again).
+//! Reading order: `guard.rs` (every request), `idempotency.rs` (every POST), `document.rs`,
+//! `query.rs`, `body.rs` and `page.rs` (what handlers share), one file for each resource,
+//! `retry.rs` (refused requests judged again), `reattribute.rs` (owners judged again).
 
 mod attachment;
+mod bindings;
 mod body;
+mod conversations;
+mod credentials;
+mod document;
+mod erasures;
 mod events;
 mod guard;
+mod idempotency;
+mod keys;
+mod masked;
 mod metrics;
 mod page;
+mod policy;
 mod problem;
 mod query;
+mod random;
+mod reattribute;
 mod rejections;
+mod release;
 mod retry;
+mod seen;
+mod settings;
+mod shapes;
 mod sources;
 mod status;
+mod tenants;
+mod tokens;
+mod violations;
 
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use hookgate_core::secret::Secret;
-use hookgate_core::source::Sources;
+use hookgate_core::source::CurrentSources;
+use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
+use hookgate_secrets::Secrets;
 use hookgate_store::Store;
 use prometheus_client::registry::Registry;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 pub use metrics::register_store;
+pub use settings::{SettingsError, SourceSettings};
 
+use crate::document::Audience;
 use crate::problem::Problem;
+use crate::seen::Eyes;
+
+/// Whether a source with these settings is possible; if not, a sentence that says why.
+pub type CheckSource = Arc<dyn Fn(&SourceSettings) -> Result<(), String> + Send + Sync>;
 
 /// What the console shows, and to whom.
-#[derive(Debug)]
 pub struct Console {
     /// The store that it reads, and that retried requests go to.
     pub store: Store,
+    /// What seals credentials.
+    pub secrets: Arc<Secrets>,
     /// The sources in force.
-    pub sources: Arc<Sources>,
+    pub sources: Arc<CurrentSources>,
+    /// Up to which change of the registry's sources (`Registry::sources_changed`) those in
+    /// force go: what is made or removed here is answered when the front door knows it.
+    pub sources_applied: watch::Receiver<u64>,
+    /// Checks the settings of a source before they are stored.
+    pub check_source: CheckSource,
     /// The operator's token. An empty one opens nothing.
     pub admin_token: Secret,
     /// What `/metrics` prints.
-    pub registry: Arc<Registry>,
+    pub metrics: Arc<Registry>,
     /// Tells the time.
     pub clock: fn() -> Timestamp,
     /// The address under which providers reach the front door, without a path.
     pub public_url: Option<String>,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Console")
+            .field("store", &self.store)
+            .field("sources", &self.sources)
+            .field("public_url", &self.public_url)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who sends a request. The listener puts it into the request's extensions; without it
@@ -75,38 +127,107 @@ pub struct Caller {
 #[derive(Debug)]
 struct Shared {
     console: Console,
+    /// The OpenAPI document.
+    document: OnceLock<Bytes>,
     /// Held while refused requests are judged again: one batch at a time, so that a
     /// request that stands in two batches is judged once.
     retrying: Mutex<()>,
+    /// Held while something is read and written back.
+    changing: Mutex<()>,
+    /// The POSTs with a key that are running.
+    running: idempotency::Running,
+}
+
+impl Shared {
+    fn eyes<'a>(&'a self, scope: &'a Scope) -> Eyes<'a> {
+        Eyes { scope, key: self.console.store.mask_key() }
+    }
 }
 
 /// All routes. A request should carry its [`Caller`] as an extension.
 pub fn router(console: Console) -> Router {
-    let shared = Arc::new(Shared { console, retrying: Mutex::new(()) });
-    let operator = Router::new()
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/{id}", get(events::show))
-        .route("/v1/events/{id}/raw", get(events::raw))
-        .route("/v1/rejections", get(rejections::list))
-        .route("/v1/rejections/retry", post(retry::many))
-        .route("/v1/rejections/{id}", get(rejections::show))
-        .route("/v1/rejections/{id}/raw", get(rejections::raw))
-        .route("/v1/rejections/{id}/retry", post(retry::one))
-        .route("/v1/sources", get(sources::list))
+    let shared = Arc::new(Shared {
+        console,
+        document: OnceLock::new(),
+        retrying: Mutex::new(()),
+        changing: Mutex::new(()),
+        running: idempotency::Running::default(),
+    });
+    let (operators, of_operator) = for_operator().split_for_parts();
+    let (everyones, of_everyone) = for_tenants().split_for_parts();
+    let (probes, of_probes) = probes(&shared).split_for_parts();
+
+    let of_api = [(Audience::Operator, of_operator), (Audience::Tenants, of_everyone)];
+    match document::joined(of_api, of_probes).to_json() {
+        // It is made once, and nobody else sets it.
+        Ok(document) => drop(shared.document.set(document.into())),
+        Err(error) => tracing::error!(error = %error, "the OpenAPI document cannot be printed"),
+    }
+    let api = operators
+        .layer(from_fn(guard::operator))
+        .merge(everyones)
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
-        .layer(from_fn_with_state(Arc::clone(&shared), guard::operator));
-    let metrics = get(status::metrics)
-        .layer(from_fn_with_state(Arc::clone(&shared), guard::operator_or_local));
-    Router::new()
-        .nest("/api", operator)
-        .route("/healthz", get(status::healthz))
-        .route("/readyz", get(status::readyz))
-        .route("/metrics", metrics)
+        .layer(from_fn_with_state(Arc::clone(&shared), idempotency::once))
+        .layer(from_fn_with_state(Arc::clone(&shared), guard::known));
+    probes
+        .nest("/api", api)
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(from_fn(guard::every))
         .with_state(shared)
+}
+
+type Routes = OpenApiRouter<Arc<Shared>>;
+
+/// What only the operator may ask.
+fn for_operator() -> Routes {
+    OpenApiRouter::default()
+        .routes(routes!(tenants::list, tenants::add))
+        .routes(routes!(tenants::change, tenants::erase))
+        .routes(routes!(keys::list, keys::add))
+        .routes(routes!(keys::remove))
+        .routes(routes!(credentials::list))
+        .routes(routes!(credentials::show, credentials::put, credentials::remove))
+        .routes(routes!(bindings::list, bindings::add, bindings::remove))
+        .routes(routes!(conversations::add))
+        .routes(routes!(conversations::erase))
+        .routes(routes!(sources::list, sources::add))
+        .routes(routes!(sources::remove))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::rotate))
+        .routes(routes!(tokens::remove))
+        .routes(routes!(release::release))
+        .routes(routes!(reattribute::reattribute))
+        .routes(routes!(rejections::list))
+        .routes(routes!(retry::retry_many))
+        .routes(routes!(rejections::show))
+        .routes(routes!(rejections::raw))
+        .routes(routes!(retry::retry))
+        .routes(routes!(erasures::list))
+        .routes(routes!(erasures::show))
+}
+
+/// What a tenant may ask too, for what is its own.
+fn for_tenants() -> Routes {
+    OpenApiRouter::default()
+        .routes(routes!(tenants::show))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::show))
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(events::raw))
+        .routes(routes!(violations::list))
+        .routes(routes!(document::show))
+}
+
+/// What needs no token, or not always one.
+fn probes(shared: &Arc<Shared>) -> Routes {
+    let local = from_fn_with_state(Arc::clone(shared), guard::operator_or_local);
+    OpenApiRouter::default()
+        .routes(routes!(status::healthz))
+        .routes(routes!(status::readyz))
+        .routes(routes!(status::metrics).layer(local))
 }
 
 /// What the front door says of a path that leads nowhere.

@@ -1,19 +1,64 @@
 //! Pages of lists: how long they are, where they start, and the cursor that leads on.
 
-use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hookgate_store::{Order, Page};
-use serde_json::{Value, json};
+use hookgate_store::{Order, Page, Rows};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::Problem;
-use crate::query::{Query, bad};
+use crate::query::{Parameters, bad};
 
 /// What a page has unless asked otherwise.
 const LIMIT_DEFAULT: usize = 50;
 
 /// What a page has at most. Who asks for more gets this.
 const LIMIT_MAX: usize = 1000;
+
+/// What every list knows.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `Asked` reads")]
+pub(crate) struct Paged {
+    /// How many to show: 50 unless said otherwise, 1000 at most.
+    #[param(minimum = 1)]
+    limit: Option<u64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// What a list knows that can be read in both directions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `Asked` reads")]
+pub(crate) struct Ordered {
+    /// `desc`, newest first, unless it is `asc`. Oldest first, there is always a
+    /// `next_cursor`: poll with it to follow.
+    #[param(inline)]
+    order: Option<Direction>,
+    /// How many to show: 50 unless said otherwise, 1000 at most.
+    #[param(minimum = 1)]
+    limit: Option<u64>,
+    /// The `next_cursor` of the page before, with the same `order`.
+    cursor: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes what `Asked` reads")]
+enum Direction {
+    Desc,
+    Asc,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Listing<T> {
+    data: Vec<T>,
+    /// Pass it back as `cursor` for the next page; null at the end.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
 
 /// A list that has pages. A cursor of one leads nowhere in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +69,26 @@ pub(crate) enum List {
     Rejections,
     /// The refused requests that are judged again.
     Retries,
+    /// The events whose ownership is judged again.
+    Reattributions,
+    /// The contradictions.
+    Violations,
+    /// The tenants.
+    Tenants,
+    /// The keys of a tenant.
+    Keys,
+    /// The credentials of a tenant.
+    Credentials,
+    /// The bindings.
+    Bindings,
+    /// The conversations.
+    Conversations,
+    /// The sources.
+    Sources,
+    /// The URL tokens of a source.
+    Tokens,
+    /// The erasures.
+    Erasures,
 }
 
 impl List {
@@ -32,6 +97,16 @@ impl List {
             Self::Events => b'e',
             Self::Rejections => b'r',
             Self::Retries => b't',
+            Self::Reattributions => b'a',
+            Self::Violations => b'v',
+            Self::Tenants => b'n',
+            Self::Keys => b'k',
+            Self::Credentials => b'c',
+            Self::Bindings => b'b',
+            Self::Conversations => b'o',
+            Self::Sources => b's',
+            Self::Tokens => b'u',
+            Self::Erasures => b'x',
         }
     }
 }
@@ -43,7 +118,7 @@ pub(crate) struct Cursor {
     pub(crate) list: List,
     /// The order in which it is read.
     pub(crate) order: Order,
-    /// The `seq` behind which it goes on.
+    /// The number behind which it goes on.
     pub(crate) after: Option<u64>,
 }
 
@@ -83,7 +158,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Reads `order`, `cursor` and `limit`.
-    pub(crate) fn read(list: List, query: &Query) -> Result<Self, Problem> {
+    pub(crate) fn read(list: List, query: &Parameters) -> Result<Self, Problem> {
         let orders = [("desc", Order::NewestFirst), ("asc", Order::OldestFirst)];
         let order = query.choice("order", orders)?.unwrap_or(Order::NewestFirst);
         let start = Cursor { list, order, after: None };
@@ -103,20 +178,25 @@ impl Asked {
         Page { order, after, limit: self.limit.saturating_add(1) }
     }
 
+    /// The same for a list of the registry.
+    pub(crate) fn rows(&self) -> Rows {
+        let limit = u32::try_from(self.limit.saturating_add(1)).unwrap_or(u32::MAX);
+        Rows { after: self.from.after, limit }
+    }
+
     /// The answer. Oldest first, it always has a cursor: more may come.
-    pub(crate) fn answer<T>(
+    pub(crate) fn answer<T, U>(
         self,
         mut found: Vec<T>,
-        seq: impl Fn(&T) -> u64,
-        show: impl Fn(&T) -> Value,
-    ) -> Json<Value> {
+        place: impl Fn(&T) -> u64,
+        show: impl Fn(&T) -> U,
+    ) -> Listing<U> {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
-        let last = found.last().map(seq);
+        let last = found.last().map(place);
         let next = Cursor { after: last.or(self.from.after), ..self.from };
         let next = (more || self.from.order == Order::OldestFirst).then(|| next.print());
-        let data: Vec<Value> = found.iter().map(show).collect();
-        Json(json!({ "data": data, "next_cursor": next }))
+        Listing { data: found.iter().map(show).collect(), next_cursor: next }
     }
 }
 
@@ -128,4 +208,54 @@ fn limit(text: &str) -> Result<usize, Problem> {
         return Err(bad("limit", format!("a number from 1 to {LIMIT_MAX}")));
     }
     Ok(limit.min(LIMIT_MAX))
+}
+
+/// A page of a list that is short enough to be in memory whole, newest first.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    list: List,
+    after: Option<String>,
+    limit: usize,
+}
+
+impl Slice {
+    /// Reads `cursor` and `limit`.
+    pub(crate) fn read(list: List, query: &Parameters) -> Result<Self, Problem> {
+        let after = query.raw("cursor").map(|text| Self::parse(list, text).ok_or_else(Self::gone));
+        let limit = query.raw("limit").map_or(Ok(LIMIT_DEFAULT), limit)?;
+        Ok(Self { list, after: after.transpose()?, limit })
+    }
+
+    /// The page out of `all`, each of which has a `name` of its own.
+    pub(crate) fn answer<T, U>(
+        self,
+        all: &[T],
+        name: impl Fn(&T) -> String,
+        show: impl Fn(&T) -> U,
+    ) -> Result<Listing<U>, Problem> {
+        let behind = |after: &String| all.iter().position(|it| name(it) == *after);
+        let start = match self.after.as_ref() {
+            None => 0,
+            Some(after) => behind(after).ok_or_else(Self::gone)?.saturating_add(1),
+        };
+        let shown: Vec<&T> = all.iter().skip(start).take(self.limit).collect();
+        let more = all.len() > start.saturating_add(shown.len());
+        let last = shown.last().filter(|_| more);
+        let next_cursor = last.map(|it| Self::print(self.list, &name(it)));
+        Ok(Listing { data: shown.into_iter().map(show).collect(), next_cursor })
+    }
+
+    fn print(list: List, name: &str) -> String {
+        URL_SAFE_NO_PAD.encode([&[list.tag(), b'n'], name.as_bytes()].concat())
+    }
+
+    fn parse(list: List, text: &str) -> Option<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let name = bytes.strip_prefix(&[list.tag(), b'n'])?;
+        std::str::from_utf8(name).ok().map(str::to_owned)
+    }
+
+    fn gone() -> Problem {
+        bad("cursor", "a `next_cursor` of this list, whose last entry is still there")
+    }
 }

@@ -1,15 +1,23 @@
 //! What an error is to a client: a problem as in RFC 9457.
 
+use std::borrow::Cow;
+use std::error::Error;
+
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hookgate_core::mask;
-use hookgate_store::{ReadError, Unavailable};
-use serde_json::json;
+use hookgate_secrets::SecretsError;
+use hookgate_store::{DecideError, ReadError, RegistryError, Unavailable};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// When a client that met an unavailable store should come back, in seconds.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "5";
+
+/// The media type of a problem.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// So much of an unknown parameter's name is repeated, in characters.
 const NAME_CHARS_MAX: usize = 40;
@@ -17,10 +25,12 @@ const NAME_CHARS_MAX: usize = 40;
 /// Everything that a request can be refused with.
 #[derive(Clone, Debug)]
 pub(crate) enum Problem {
-    /// The operator's token is missing or wrong.
+    /// The token is missing or wrong.
     Unauthorized,
-    /// Nothing has this id, or leads from this path.
+    /// Nothing has this id, or leads from this path, or it is not the caller's.
     NotFound,
+    /// The request names a tenant that is not there.
+    NoSuchTenant,
     /// The path does not take this method.
     MethodNotAllowed,
     /// The query has a parameter that the path does not know.
@@ -28,25 +38,54 @@ pub(crate) enum Problem {
         /// As it was sent.
         name: String,
         /// What the path knows.
-        allowed: &'static [&'static str],
+        allowed: Vec<String>,
     },
-    /// A parameter has a value that it cannot have.
+    /// A parameter, member or header has a value that it cannot have.
     BadParameter {
         /// The parameter.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What it can have.
         wanted: String,
     },
+    /// What is asked for cannot be. The sentence says what can.
+    Invalid(&'static str),
     /// The body is not what the path takes. The sentence says what it does.
     BadBody(&'static str),
+    /// The settings of a source are not possible. The sentence says why.
+    BadSource(String),
     /// The body has more bytes than the path takes.
     BodyTooLarge,
     /// The body took too long to arrive.
     BodyTooSlow,
+    /// The id is another tenant's, or the name is in use.
+    Taken,
+    /// The source is configured in the file.
+    Reserved,
+    /// There are as many as there may be.
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: u64,
+    },
+    /// Credentials are kept in another place, and written there.
+    KeptElsewhere(&'static str),
+    /// The event is accepted already.
+    NotQuarantined,
+    /// The event does not prove its origin.
+    Unproven,
+    /// The event's bytes cannot be read, and so not be masked.
+    Unmaskable,
+    /// A request with the same `Idempotency-Key` is still running.
+    InProgress,
+    /// The `Idempotency-Key` was used with another request.
+    IdempotencyConflict,
     /// The bytes were erased.
     Erased,
     /// The store takes nothing now.
     Unavailable(Unavailable),
+    /// Nothing can be sealed or opened now.
+    SecretsUnavailable,
     /// The index has not caught up with the journal.
     Behind,
     /// The stored bytes are not what was stored.
@@ -68,8 +107,58 @@ impl Problem {
         }
     }
 
+    /// Why an event is not decided about anew.
+    pub(crate) fn deciding(error: DecideError) -> Self {
+        match error {
+            DecideError::NotFound => Self::NotFound,
+            DecideError::NotQuarantined => Self::NotQuarantined,
+            DecideError::Unproven => Self::Unproven,
+            DecideError::NoSuchTenant => Self::NoSuchTenant,
+            DecideError::Unavailable(cause) => Self::Unavailable(cause),
+        }
+    }
+
+    /// Why a credential is not sealed or opened. Logs what somebody must act on.
+    pub(crate) fn secrets(error: &SecretsError) -> Self {
+        match error {
+            SecretsError::Registry(error) => Self::of_registry(error),
+            SecretsError::Name => Self::Invalid(
+                "a credential's name has 1 to 64 lower-case letters, digits, `.`, `-` and `_`, and \
+                 begins with a letter or a digit",
+            ),
+            SecretsError::TooLarge => Self::BodyTooLarge,
+            SecretsError::ReadOnly(place) => Self::KeptElsewhere(place),
+            error => {
+                tracing::error!(error = error as &dyn Error, "a secret cannot be sealed or opened");
+                Self::SecretsUnavailable
+            }
+        }
+    }
+
+    /// What the registry did not do. Logs what somebody must act on.
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
+    pub(crate) fn registry(error: RegistryError) -> Self {
+        Self::of_registry(&error)
+    }
+
+    fn of_registry(error: &RegistryError) -> Self {
+        match error {
+            RegistryError::Taken => Self::Taken,
+            RegistryError::NoSuchTenant => Self::NoSuchTenant,
+            RegistryError::NotFound => Self::NotFound,
+            RegistryError::TooMany { what, max } => Self::TooMany { what, max: *max },
+            RegistryError::Reserved => Self::Reserved,
+            RegistryError::Conflict => Self::IdempotencyConflict,
+            RegistryError::Invalid(sentence) => Self::Invalid(sentence),
+            RegistryError::Unavailable { .. } => {
+                tracing::error!(error = error as &dyn Error, "the registry is unavailable");
+                Self::Unavailable(Unavailable::Failed)
+            }
+        }
+    }
+
     /// A fault of ours while `doing` something, logged here.
-    pub(crate) fn failed(doing: &'static str, cause: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn failed(doing: &'static str, cause: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = cause, "{doing} failed");
         Self::Internal
     }
@@ -77,15 +166,28 @@ impl Problem {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchTenant => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UnknownParameter { .. } | Self::BadParameter { .. } | Self::BadBody(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::UnknownParameter { .. }
+            | Self::BadParameter { .. }
+            | Self::Invalid(_)
+            | Self::BadSource(_)
+            | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Taken
+            | Self::Reserved
+            | Self::TooMany { .. }
+            | Self::KeptElsewhere(_)
+            | Self::NotQuarantined
+            | Self::Unproven
+            | Self::Unmaskable
+            | Self::InProgress => StatusCode::CONFLICT,
+            Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Erased => StatusCode::GONE,
-            Self::Unavailable(_) | Self::Behind => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::SecretsUnavailable | Self::Behind => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Damaged | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -93,37 +195,76 @@ impl Problem {
     /// The last word of its type, for programs, and its title, for people.
     const fn title(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Unauthorized => ("unauthorized", "The operator's token is needed"),
+            Self::Unauthorized => ("unauthorized", "A token is needed"),
             Self::NotFound => ("not-found", "Not found"),
+            Self::NoSuchTenant => ("no-such-tenant", "No such tenant"),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed"),
             Self::UnknownParameter { .. } => ("unknown-parameter", "Unknown parameter"),
-            Self::BadParameter { .. } => ("bad-parameter", "Bad parameter"),
+            Self::BadParameter { .. } | Self::Invalid(_) => ("bad-parameter", "Bad parameter"),
             Self::BadBody(_) => ("bad-body", "Bad request body"),
+            Self::BadSource(_) => ("bad-source", "Bad source"),
             Self::BodyTooLarge => ("body-too-large", "Request body too large"),
             Self::BodyTooSlow => ("body-too-slow", "Request body too slow"),
+            Self::Taken => ("taken", "Taken"),
+            Self::Reserved => ("reserved", "Reserved"),
+            Self::TooMany { .. } => ("too-many", "Too many"),
+            Self::KeptElsewhere(_) => ("kept-elsewhere", "Kept elsewhere"),
+            Self::NotQuarantined => ("not-quarantined", "Not in quarantine"),
+            Self::Unproven => ("unproven", "Not proven"),
+            Self::Unmaskable => ("unmaskable", "Cannot be masked"),
+            Self::InProgress => ("in-progress", "In progress"),
+            Self::IdempotencyConflict => ("idempotency-conflict", "Idempotency conflict"),
             Self::Erased => ("erased", "Erased"),
             Self::Unavailable(_) => ("store-unavailable", "The store is unavailable"),
+            Self::SecretsUnavailable => ("secrets-unavailable", "Nothing can be sealed"),
             Self::Behind => ("index-behind", "The index is behind"),
             Self::Damaged => ("record-damaged", "The record is damaged"),
             Self::Internal => ("internal", "Internal error"),
         }
     }
 
+    /// The word for programs.
+    pub(crate) const fn word(&self) -> &'static str {
+        self.title().0
+    }
+
     fn detail(&self) -> String {
         let detail = match self {
-            Self::Unauthorized => "Send `Authorization: Bearer` with the operator's token.",
+            Self::Unauthorized => {
+                "Send `Authorization: Bearer` with the operator's token or a tenant's key."
+            }
             Self::NotFound => "There is nothing at this path.",
+            Self::NoSuchTenant => "There is no tenant with this id.",
             Self::MethodNotAllowed => "See the `Allow` header for what this path takes.",
-            Self::UnknownParameter { name, allowed: [] } => {
+            Self::UnknownParameter { name, allowed } if allowed.is_empty() => {
                 return format!("`{}` is unknown: there are no parameters here.", shown(name));
             }
             Self::UnknownParameter { name, allowed } => {
                 return format!("`{}` is unknown; there are: {}.", shown(name), allowed.join(", "));
             }
             Self::BadParameter { name, wanted } => return format!("`{name}` must be {wanted}."),
+            Self::Invalid(sentence) => return spoken(sentence),
             Self::BadBody(wanted) => wanted,
+            Self::BadSource(why) => return why.clone(),
             Self::BodyTooLarge => "A request body may have 64 KiB here.",
             Self::BodyTooSlow => "The request body did not arrive in time.",
+            Self::Taken => "It belongs to somebody else already.",
+            Self::Reserved => "The configuration of the gateway has this source: change it there.",
+            Self::TooMany { what, max } => return format!("There may be {max} {what}."),
+            Self::KeptElsewhere(place) => {
+                return format!("Credentials come from {place}: change them there.");
+            }
+            Self::NotQuarantined => "The event is accepted already.",
+            Self::Unproven => "The event did not prove its origin; it stays in quarantine.",
+            Self::Unmaskable => {
+                "The body cannot be read, and so its credentials cannot be masked: ask the operator."
+            }
+            Self::InProgress => {
+                "A request with this `Idempotency-Key` is still running. Ask again."
+            }
+            Self::IdempotencyConflict => {
+                "This `Idempotency-Key` was used with another request. Use a new one."
+            }
             Self::Erased => "The bytes were erased; what is known of the event remains.",
             Self::Unavailable(Unavailable::DiskFull) => {
                 "The disk is full. Make room, then ask again."
@@ -133,6 +274,7 @@ impl Problem {
                 "The store cannot be written to. See the log."
             }
             Self::Unavailable(Unavailable::Closing) => "The gateway is stopping. Ask again.",
+            Self::SecretsUnavailable => "Nothing can be sealed or opened now. See the log.",
             Self::Behind => "The index has not caught up with the journal. Ask again.",
             Self::Damaged => "The stored bytes are damaged. Run `hookgate store check`.",
             Self::Internal => "The log has the cause, under the answer's X-Correlation-ID.",
@@ -144,7 +286,7 @@ impl Problem {
     const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::Unavailable(_) | Self::Behind => {
+            Self::Unavailable(_) | Self::SecretsUnavailable | Self::Behind | Self::InProgress => {
                 Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)))
             }
             _ => None,
@@ -157,17 +299,37 @@ fn shown(name: &str) -> String {
     mask::visible(name).chars().take(NAME_CHARS_MAX).collect()
 }
 
+/// A sentence that began inside another one.
+fn spoken(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    let first = chars.next().map(|it| it.to_ascii_uppercase());
+    first.into_iter().chain(chars).chain(['.']).collect()
+}
+
+/// A problem as it is sent (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Sent {
+    /// `urn:hookgate:problem:` and a word for programs.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:hookgate:problem:not-found")]
+    word: String,
+    /// What it is, for people.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// What to do about it.
+    detail: String,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (word, title) = self.title();
-        let body = Json(json!({
-            "type": format!("urn:hookgate:problem:{word}"),
-            "title": title,
-            "status": self.status().as_u16(),
-            "detail": self.detail(),
-        }));
-        let mut response = (self.status(), body).into_response();
-        let json = HeaderValue::from_static("application/problem+json");
+        let word = format!("urn:hookgate:problem:{word}");
+        let status = self.status();
+        let sent = Sent { word, title, status: status.as_u16(), detail: self.detail() };
+        let mut response = (status, Json(sent)).into_response();
+        let json = HeaderValue::from_static(PROBLEM_JSON);
         response.headers_mut().insert(CONTENT_TYPE, json);
         response.headers_mut().extend(self.header());
         response

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::State;
 use axum::response::Response;
 use hookgate_core::diagnose::{BODY_BYTES_MAX, Case};
 use hookgate_core::secret::{Secret, Secrets};
@@ -13,26 +11,49 @@ use hookgate_core::source::{Source, Sources};
 use hookgate_core::verify::Envelope;
 use hookgate_store::{Body, Rejection, RejectionFilter, parse_rejection_id};
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::attachment::attachment;
-use crate::page::{Asked, List};
+use crate::body::InPath;
+use crate::page::{Asked, List, Listing, Ordered};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::shapes;
 use crate::{Console, Shared};
 
-/// What `GET /api/v1/rejections` knows.
-const PARAMETERS: &[&str] = &["source", "since", "until", "settled", "order", "limit", "cursor"];
+/// Which refused requests.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `list` reads")]
+pub(crate) struct Filter {
+    /// To this source.
+    source: Option<String>,
+    /// Received at this time (RFC 3339) or later.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// Received before this time.
+    #[param(format = DateTime)]
+    until: Option<String>,
+    /// `true`: those too that were accepted in the meantime.
+    settled: Option<bool>,
+}
 
 /// Secrets of other sources that are tried on a refused request.
 const OTHER_SECRETS_MAX: usize = 16;
 
-/// `GET /api/v1/rejections`
+/// Lists refused requests.
+#[utoipa::path(
+    get,
+    path = "/v1/rejections",
+    tag = "rejections",
+    params(Filter, Ordered),
+    responses((status = 200, description = "Without headers.", body = Listing<shapes::RejectionSummary>)),
+)]
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let query = Query::read(&uri, PARAMETERS)?;
+    query: Query<Filter, Ordered>,
+) -> Result<Json<Listing<Value>>, Problem> {
     let filter = RejectionFilter {
         source: query.text("source")?,
         since: query.moment("since")?,
@@ -41,17 +62,26 @@ pub(crate) async fn list(
     };
     let asked = Asked::read(List::Rejections, &query)?;
     let found = shared.console.store.rejections(filter, asked.page()).await;
-    Ok(asked.answer(found.map_err(Problem::reading)?, |it| it.seq, Rejection::summary))
+    let found = found.map_err(Problem::reading)?;
+    Ok(Json(asked.answer(found, |it| it.seq, Rejection::summary)))
 }
 
-/// `GET /api/v1/rejections/{id}`
+/// Shows a refused request, and what is wrong about it.
+///
+/// Its body is never interpreted. The diagnosis is made under the secrets now in force.
+#[utoipa::path(
+    get,
+    path = "/v1/rejections/{id}",
+    tag = "rejections",
+    params(("id" = String, Path, description = "The refused request.")),
+    responses((status = 200, description = "The refused request.", body = shapes::Rejection)),
+)]
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
-    id: Result<Path<String>, PathRejection>,
-    uri: Uri,
+    InPath(id): InPath<String>,
+    _: Query,
 ) -> Result<Json<Value>, Problem> {
-    Query::read(&uri, &[])?;
-    let (rejection, body) = find(&shared.console, id).await?;
+    let (rejection, body) = find(&shared.console, &id).await?;
     // About a hundred recipes are tried, each over the whole body.
     let work = move || {
         let mut detail = rejection.detail();
@@ -65,14 +95,25 @@ pub(crate) async fn show(
     detail.map(Json).map_err(|error| Problem::failed("diagnosing a refused request", &error))
 }
 
-/// `GET /api/v1/rejections/{id}/raw`
+/// Gives the exact bytes of a refused request's body.
+#[utoipa::path(
+    get,
+    path = "/v1/rejections/{id}/raw",
+    tag = "rejections",
+    params(("id" = String, Path, description = "The refused request.")),
+    responses((
+        status = 200,
+        description = "The bytes, to be saved.",
+        body = shapes::Bytes,
+        content_type = "application/octet-stream",
+    )),
+)]
 pub(crate) async fn raw(
     State(shared): State<Arc<Shared>>,
-    id: Result<Path<String>, PathRejection>,
-    uri: Uri,
+    InPath(id): InPath<String>,
+    _: Query,
 ) -> Result<Response, Problem> {
-    Query::read(&uri, &[])?;
-    let (rejection, body) = find(&shared.console, id).await?;
+    let (rejection, body) = find(&shared.console, &id).await?;
     let name = print_id(rejection.id);
     tracing::info!(
         rejection.id = name,
@@ -107,11 +148,8 @@ pub(crate) fn url(console: &Console, rejection: &Rejection) -> String {
     format!("{}{}", base.trim_end_matches('/'), rejection.target)
 }
 
-async fn find(
-    console: &Console,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<(Rejection, Body), Problem> {
-    let id = id.ok().and_then(|Path(text)| parse_rejection_id(&text)).ok_or(Problem::NotFound)?;
+async fn find(console: &Console, id: &str) -> Result<(Rejection, Body), Problem> {
+    let id = parse_rejection_id(id).ok_or(Problem::NotFound)?;
     console.store.rejection(id).await.map_err(Problem::reading)?.ok_or(Problem::NotFound)
 }
 
@@ -120,7 +158,8 @@ async fn find(
 fn diagnosis(console: &Console, rejection: &Rejection, body: &Body) -> Value {
     let answer =
         |reason: &str, mistakes: &[String]| json!({ "reason": reason, "mistakes": mistakes });
-    let Some(source) = console.sources.named(&rejection.source) else {
+    let sources = console.sources.get();
+    let Some(source) = sources.named(&rejection.source) else {
         return answer("its source is not configured any more", &[]);
     };
     let Body::Whole(body) = body else {
@@ -130,7 +169,7 @@ fn diagnosis(console: &Console, rejection: &Rejection, body: &Body) -> Value {
     let case = Case {
         policy: &source.policy,
         secrets: &source.secrets,
-        others: &others(&console.sources, source),
+        others: &others(&sources, source),
         envelope: envelope(console, rejection, &url),
         body,
         now: rejection.received_at,

@@ -9,30 +9,29 @@ use std::io::{self, BufReader, Read, Seek};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body as RequestBody;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::State;
 use bytes::BytesMut;
-use hookgate_core::attribution::{Attributed, Quarantined, attribute, attribute_from};
+use hookgate_core::attribution::{Quarantined, Readable, read, read_from};
 use hookgate_core::received::{Body, Received, Verified};
 use hookgate_core::source::Source;
+use hookgate_core::tenant::Scope;
 use hookgate_core::verify::{Examination, Proof, Rejected};
 use hookgate_store::{
     Body as StoredBody, EventId, Order, Page, Rejection, RejectionFilter, Status,
     parse_rejection_id,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tracing::Instrument;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::body::{Given, InPath, Wish};
 use crate::page::{Cursor, List};
 use crate::problem::Problem;
 use crate::query::{self, Query};
 use crate::rejections::{envelope, print_id, url};
-use crate::{Console, Shared, body};
+use crate::{Console, Shared};
 
 /// Refused requests judged in one batch: each one that is proven waits for the disk.
 const BATCH_MAX: usize = 200;
@@ -47,15 +46,61 @@ const REMAINING_MAX: usize = 1000;
 /// Read from a stored file at once, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What to judge again, as a client says it.
-#[derive(Debug, Default, Deserialize)]
+/// What to judge again: some ids, or the oldest that a filter shows.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schema(as = RejectionSelection)]
+pub(crate) struct Wanted {
     source: Option<String>,
+    #[schema(format = DateTime)]
     since: Option<String>,
+    #[schema(format = DateTime)]
     until: Option<String>,
+    #[schema(max_items = 200)]
     ids: Option<Vec<String>>,
+    /// The `next_cursor` of the batch before.
     cursor: Option<String>,
+}
+
+impl Wish for Wanted {
+    const SHAPE: &'static str = "The body is a JSON object with any of: source, since, until \
+                                 (texts), ids (a list of texts), cursor (the `next_cursor` of the \
+                                 batch before).";
+
+    fn unsaid() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+/// What became of refused requests that were judged again.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetryReport)]
+pub(crate) struct Report {
+    judged: usize,
+    accepted: usize,
+    quarantined: usize,
+    still_refused: usize,
+    /// How many are left behind this batch, counted up to a thousand or so.
+    remaining: usize,
+    /// Pass it back as `cursor` to go on.
+    #[schema(required)]
+    next_cursor: Option<String>,
+    results: Vec<Judged>,
+}
+
+/// What became of one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetryResult)]
+struct Judged {
+    id: String,
+    /// `accepted`, `quarantined` or `refused`.
+    outcome: &'static str,
+    /// The event that it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    /// Why it is in quarantine, or stays refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// What to judge now, oldest first.
@@ -85,47 +130,50 @@ enum Outcome {
     Refused(String),
 }
 
-/// `POST /api/v1/rejections/{id}/retry`
-pub(crate) async fn one(
+/// Judges a refused request again, as of the time it was received.
+#[utoipa::path(
+    post,
+    path = "/v1/rejections/{id}/retry",
+    tag = "rejections",
+    params(("id" = String, Path, description = "The refused request.")),
+    responses((status = 200, description = "What became of it.", body = Report)),
+)]
+pub(crate) async fn retry(
     State(shared): State<Arc<Shared>>,
-    id: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    Query::read(&uri, &[])?;
-    let id = id.ok().and_then(|Path(text)| parse_rejection_id(&text)).ok_or(Problem::NotFound)?;
+    InPath(id): InPath<String>,
+    _: Query,
+) -> Result<Json<Report>, Problem> {
+    let id = parse_rejection_id(&id).ok_or(Problem::NotFound)?;
     let found = shared.console.store.rejection(id).await.map_err(Problem::reading)?;
     found.ok_or(Problem::NotFound)?;
     detached(shared, Wanted { ids: Some(vec![print_id(id)]), ..Wanted::default() }).await
 }
 
-/// `POST /api/v1/rejections/retry`
-pub(crate) async fn many(
+/// Judges refused requests again, as of the time they were received, 200 at most.
+#[utoipa::path(
+    post,
+    path = "/v1/rejections/retry",
+    tag = "rejections",
+    request_body = Option<Wanted>,
+    responses((status = 200, description = "What became of them.", body = Report)),
+)]
+pub(crate) async fn retry_many(
     State(shared): State<Arc<Shared>>,
-    uri: Uri,
-    body: RequestBody,
-) -> Result<Json<Value>, Problem> {
-    Query::read(&uri, &[])?;
-    let body = body::read(body).await?;
-    let wanted =
-        if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) };
-    let wanted = wanted.map_err(|_| {
-        Problem::BadBody(
-            "The body is a JSON object with any of: source, since, until (texts), ids (a list of \
-             texts), cursor (the `next_cursor` of the batch before).",
-        )
-    })?;
+    _: Query,
+    Given(wanted): Given<Wanted>,
+) -> Result<Json<Report>, Problem> {
     detached(shared, wanted).await
 }
 
 /// Runs a batch to its end even if the client hangs up meanwhile.
-async fn detached(shared: Arc<Shared>, wanted: Wanted) -> Result<Json<Value>, Problem> {
+async fn detached(shared: Arc<Shared>, wanted: Wanted) -> Result<Json<Report>, Problem> {
     let batch = async move { run(&shared, wanted).await };
     let done = tokio::spawn(batch.in_current_span()).await;
     done.unwrap_or_else(|error| Err(Problem::failed("judging refused requests again", &error)))
 }
 
 /// One batch. It ends early when the store takes nothing more: what was done is done.
-async fn run(shared: &Shared, wanted: Wanted) -> Result<Json<Value>, Problem> {
+async fn run(shared: &Shared, wanted: Wanted) -> Result<Json<Report>, Problem> {
     let _turn = shared.retrying.lock().await;
     let console = &shared.console;
     let batch = select(console, wanted).await?;
@@ -156,7 +204,8 @@ async fn judge_again(console: &Console, id: Uuid) -> Result<Outcome, Problem> {
     if let Some(event) = rejection.accepted_as {
         return became(console, event).await;
     }
-    let Some(source) = console.sources.named(&rejection.source) else {
+    let sources = console.sources.get();
+    let Some(source) = sources.named(&rejection.source) else {
         return Ok(Outcome::Refused("its source is not configured any more".to_owned()));
     };
     let stored = match stored {
@@ -175,23 +224,35 @@ async fn judge_again(console: &Console, id: Uuid) -> Result<Outcome, Problem> {
         Ok(verified) => verified,
         Err(unproven) => return Ok(Outcome::Refused(unproven.reason().to_string())),
     };
-    let (receipt, outcome) = match attributed(console, verified).await? {
-        Ok(event) => {
-            let receipt = console.store.append(&event).await.map_err(Problem::Unavailable)?;
-            (receipt, Outcome::Accepted(receipt.id()))
+    let outcome = keep(console, verified).await?;
+    if let Outcome::Accepted(event) | Outcome::Quarantined(event, _) = &outcome {
+        console.store.settle(id, *event);
+    }
+    Ok(outcome)
+}
+
+/// Finds out whose a proven request is, and stores it.
+async fn keep(console: &Console, verified: Verified) -> Result<Outcome, Problem> {
+    let store = &console.store;
+    let attributed = match readable(console, verified).await? {
+        Ok(readable) => store.attribute(readable).await.map_err(Problem::Unavailable)?,
+        Err(quarantined) => Err(quarantined),
+    };
+    match attributed {
+        Ok((event, adopting)) => {
+            let receipt = store.append(&event, adopting).await.map_err(Problem::Unavailable)?;
+            Ok(Outcome::Accepted(receipt.id()))
         }
         Err(event) => {
-            let receipt = console.store.quarantine(&event).await.map_err(Problem::Unavailable)?;
-            (receipt, Outcome::Quarantined(receipt.id(), event.cause().name().to_owned()))
+            let receipt = store.quarantine(&event).await.map_err(Problem::Unavailable)?;
+            Ok(Outcome::Quarantined(receipt.id(), event.cause().name().to_owned()))
         }
-    };
-    console.store.settle(id, receipt.id());
-    Ok(outcome)
+    }
 }
 
 /// What an earlier batch made of a refused request.
 async fn became(console: &Console, id: EventId) -> Result<Outcome, Problem> {
-    let event = console.store.event(id).await.map_err(Problem::reading)?;
+    let event = console.store.event(&Scope::Operator, id).await.map_err(Problem::reading)?;
     match event.filter(|it| it.status == Status::Quarantined) {
         Some(event) => Ok(Outcome::Quarantined(id, event.cause.unwrap_or_default())),
         None => Ok(Outcome::Accepted(id)),
@@ -247,10 +308,12 @@ async fn receive_again(
         StoredBody::File(file, _) => copy(console, file, &mut examination).await?,
     };
     let path = rejection.target.split('?').next().unwrap_or_default();
-    let route = console.sources.route(path).filter(|it| it.source.name == source.name);
+    let sources = console.sources.get();
+    let route = sources.route(path).filter(|it| it.source.name == source.name);
     let received = Received {
         source: Arc::clone(source),
         tool: route.and_then(|it| it.tool),
+        token: rejection.token,
         method: rejection.method,
         target: rejection.target,
         headers: rejection.headers,
@@ -284,15 +347,15 @@ async fn copy(
     copy.finish().await.map(Body::Blob).map_err(Problem::Unavailable)
 }
 
-/// What a proven request becomes.
-async fn attributed(
+/// Reads a proven request.
+async fn readable(
     console: &Console,
     verified: Verified,
-) -> Result<Result<Attributed, Box<Quarantined>>, Problem> {
-    let Body::Blob(blob) = verified.received().body else { return Ok(attribute(verified)) };
+) -> Result<Result<Readable, Box<Quarantined>>, Problem> {
+    let Body::Blob(blob) = verified.received().body else { return Ok(read(verified)) };
     let file = console.store.open_blob(&blob);
     let file = file.map_err(|error| Problem::failed("opening a large body", &error))?;
-    let work = move || attribute_from(verified, BufReader::new(file));
+    let work = move || read_from(verified, BufReader::new(file));
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::failed("reading a large body", &error))
 }
@@ -353,7 +416,7 @@ fn pick(ids: &[String]) -> Result<Batch, Problem> {
 }
 
 /// What was done, how much is left, and how to go on with it.
-fn report(batch: &Batch, outcomes: &[Outcome]) -> Value {
+fn report(batch: &Batch, outcomes: &[Outcome]) -> Report {
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|it| wanted(it)).count();
     let accepted = count(|it| matches!(it, Outcome::Accepted(_)));
     let quarantined = count(|it| matches!(it, Outcome::Quarantined(..)));
@@ -365,26 +428,24 @@ fn report(batch: &Batch, outcomes: &[Outcome]) -> Value {
     let next = last.and_then(|(it, _)| it.cursor).filter(|_| remaining > 0);
     tracing::info!(judged, accepted, quarantined, still_refused, "judged refused requests again");
     let results = batch.requests.iter().zip(outcomes).map(|(it, outcome)| show(it.id, outcome));
-    json!({
-        "judged": judged,
-        "accepted": accepted,
-        "quarantined": quarantined,
-        "still_refused": still_refused,
-        "remaining": remaining,
-        "next_cursor": next.map(Cursor::print),
-        "results": results.collect::<Vec<_>>(),
-    })
+    Report {
+        judged,
+        accepted,
+        quarantined,
+        still_refused,
+        remaining,
+        next_cursor: next.map(Cursor::print),
+        results: results.collect(),
+    }
 }
 
-fn show(id: Uuid, outcome: &Outcome) -> Value {
-    let id = print_id(id);
-    match outcome {
-        Outcome::Accepted(event) => {
-            json!({ "id": id, "outcome": "accepted", "event_id": event.to_string() })
+fn show(id: Uuid, outcome: &Outcome) -> Judged {
+    let (outcome, event_id, reason) = match outcome {
+        Outcome::Accepted(event) => ("accepted", Some(event.to_string()), None),
+        Outcome::Quarantined(event, reason) => {
+            ("quarantined", Some(event.to_string()), Some(reason.clone()))
         }
-        Outcome::Quarantined(event, reason) => json!({
-            "id": id, "outcome": "quarantined", "event_id": event.to_string(), "reason": reason,
-        }),
-        Outcome::Refused(reason) => json!({ "id": id, "outcome": "refused", "reason": reason }),
-    }
+        Outcome::Refused(reason) => ("refused", None, Some(reason.clone())),
+    };
+    Judged { id: print_id(id), outcome, event_id, reason }
 }

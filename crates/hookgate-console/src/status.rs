@@ -11,18 +11,33 @@ use hookgate_store::Unavailable;
 use prometheus_client::encoding::text;
 use serde_json::json;
 
-use crate::Shared;
 use crate::problem::{Problem, RETRY_AFTER_SECONDS};
+use crate::{Shared, shapes};
 
 /// The media type of what [`metrics`] prints.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// `GET /healthz`: the process answers. Restart it if it does not.
+/// Tells that the process answers. Restart it if it does not.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "status",
+    responses((status = 200, description = "It answers.", body = shapes::Health)),
+)]
 pub(crate) async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// `GET /readyz`: whether a webhook that came now could be stored.
+/// Tells whether a webhook that came now could be stored.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "status",
+    responses(
+        (status = 200, description = "It could.", body = shapes::Readiness),
+        (status = 503, description = "It could not.", body = shapes::Readiness),
+    ),
+)]
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let time = (shared.console.clock)().to_string();
     let cause = match shared.console.store.admit(0) {
@@ -43,12 +58,25 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, later, Json(body)).into_response()
 }
 
-/// `GET /metrics`
+/// Prints what is counted, as `OpenMetrics` text.
+///
+/// For the operator, and for whoever asks from the gateway's own machine.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "status",
+    responses((
+        status = 200,
+        description = "OpenMetrics text.",
+        body = String,
+        content_type = "application/openmetrics-text",
+    )),
+)]
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     // Asking the file system how full it is may block.
     let print = move || {
         let mut page = String::new();
-        text::encode(&mut page, &shared.console.registry).map(|()| page)
+        text::encode(&mut page, &shared.console.metrics).map(|()| page)
     };
     match tokio::task::spawn_blocking(print).await {
         Ok(Ok(page)) => Ok(([(CONTENT_TYPE, OPEN_METRICS)], page).into_response()),

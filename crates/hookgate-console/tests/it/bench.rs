@@ -1,6 +1,6 @@
 //! A store, the sources, and the console over both.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -8,20 +8,21 @@ use std::task::Waker;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use hookgate_console::{Caller, Console, register_store, router};
-use hookgate_core::attribution::{Quarantined, attribute};
+use hookgate_console::{Caller, Console, SourceSettings, register_store, router};
+use hookgate_core::attribution::{Quarantined, read, read_from};
 use hookgate_core::headers::Headers;
 use hookgate_core::named;
 use hookgate_core::provider;
 use hookgate_core::received::{self, Received, Unproven, Verified};
 use hookgate_core::secret::{Secret, Secrets};
 use hookgate_core::sign::{Message, sign};
-use hookgate_core::source::{Source, Sources, Verification};
+use hookgate_core::source::{CurrentSources, Source, Sources, Verification};
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_store::{EventId, Options, Store};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
+use tokio::sync::watch;
 use tower_service::Service;
 
 /// The operator's token.
@@ -30,9 +31,15 @@ pub(crate) const TOKEN: &str = "operator-token-canary-1";
 /// The secret that every source has unless a test says otherwise.
 pub(crate) const SECRET: &str = "source-secret-canary-2";
 
+/// The base64 of 32 bytes.
+const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// The moment that the console's clock shows, and when the first request is received:
 /// 2026-11-22T08:00:00Z.
 pub(crate) const NOW: i64 = 1_795_334_400_000;
+
+/// How long a test waits for what is done behind its back.
+pub(crate) const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// So much of an answer is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -42,10 +49,20 @@ pub(crate) struct Bench {
     // Before the folder: it is closed first.
     pub(crate) store: Store,
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) sources: Arc<Sources>,
+    pub(crate) sources: Arc<CurrentSources>,
     pub(crate) caller: Option<Caller>,
-    router: axum::Router,
+    pub(crate) router: axum::Router,
+    follower: Follower,
     received: i64,
+}
+
+/// Puts the sources that are made over the API in force, as the gateway does.
+struct Follower(tokio::task::JoinHandle<()>);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// An answer.
@@ -79,6 +96,12 @@ impl Answer {
         body["detail"].as_str().unwrap().to_owned()
     }
 
+    /// The entries, if it is a list.
+    pub(crate) fn json_list(&self) -> Option<Vec<Value>> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        body["data"].as_array().cloned()
+    }
+
     /// The values of `field` in a list.
     #[track_caller]
     pub(crate) fn column(&self, field: &str) -> Vec<Value> {
@@ -93,38 +116,50 @@ impl Bench {
         log();
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), Options::default());
-        Self::over(store, folder, sources(SECRET))
+        Self::over(store, folder, Arc::new(sources(SECRET)))
     }
 
     /// The same folder, closed and opened with other bounds.
     pub(crate) fn reopened(self, options: Options) -> Self {
-        let Self { store, folder, sources, router, received, .. } = self;
+        let Self { store, folder, sources, router, follower, received, .. } = self;
         store.close();
-        drop((store, router));
+        let sources = sources.get();
+        drop((store, router, follower));
         let store = open(folder.path(), options);
-        let sources = Arc::into_inner(sources).expect("nobody else has the sources");
         Self { received, ..Self::over(store, folder, sources) }
     }
 
     /// The same store under other sources, as after a restart with another configuration.
     pub(crate) fn restarted(self, sources: Sources) -> Self {
         let received = self.received;
-        Self { received, ..Self::over(self.store, self.folder, sources) }
+        Self { received, ..Self::over(self.store, self.folder, Arc::new(sources)) }
     }
 
-    fn over(store: Store, folder: tempfile::TempDir, sources: Sources) -> Self {
-        let mut registry = Registry::default();
-        register_store(&mut registry, store.clone());
-        let sources = Arc::new(sources);
+    fn over(store: Store, folder: tempfile::TempDir, configured: Arc<Sources>) -> Self {
+        let mut metrics = Registry::default();
+        register_store(&mut metrics, store.clone());
+        let sources = Arc::new(CurrentSources::new(Arc::clone(&configured)));
+        let secrets = Arc::new(secrets(&store));
+        let (applied, sources_applied) = watch::channel(0);
+        let following = follow(
+            store.registry().clone(),
+            Arc::clone(&secrets),
+            configured,
+            (Arc::clone(&sources), applied),
+        );
         let router = router(Console {
             store: store.clone(),
+            secrets,
             sources: Arc::clone(&sources),
+            sources_applied,
+            check_source: Arc::new(check),
             admin_token: Secret::new(TOKEN),
-            registry: Arc::new(registry),
+            metrics: Arc::new(metrics),
             clock: || Timestamp::from_millis(NOW),
             public_url: Some("https://hooks.example".to_owned()),
         });
-        Self { store, folder, sources, caller: None, router, received: 0 }
+        let follower = Follower(tokio::spawn(following));
+        Self { store, folder, sources, caller: None, router, follower, received: 0 }
     }
 
     /// A request of anybody.
@@ -148,11 +183,95 @@ impl Bench {
         self.ask(Method::POST, path, body).await
     }
 
+    /// The operator acts, and it works: this is the answer.
+    #[track_caller]
+    pub(crate) fn made(&self, path: &str, body: Value) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let answer = self.post(path, &body.to_string()).await;
+            assert!(answer.status.is_success(), "{caller}: {answer:?}");
+            answer.json()
+        }
+    }
+
     /// The operator does anything.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: &str) -> Answer {
-        let bearer = format!("Bearer {TOKEN}");
+        self.ask_as(TOKEN, method, path, body).await
+    }
+
+    /// Whoever has this token reads.
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {
+        self.ask_as(token, Method::GET, path, "").await
+    }
+
+    /// Whoever has this token does anything.
+    pub(crate) async fn ask_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Answer {
+        let bearer = format!("Bearer {token}");
         let request = Request::builder().method(method).uri(path).header("authorization", bearer);
         self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// Makes a tenant, and a key for it.
+    pub(crate) async fn tenant(&self, id: &str) -> String {
+        self.made("/api/v1/tenants", serde_json::json!({ "id": id, "name": id })).await;
+        let key = self.made(&format!("/api/v1/tenants/{id}/keys"), serde_json::json!({})).await;
+        key["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Binds an id at Retell to a tenant.
+    pub(crate) async fn bind(&self, tenant: &str, kind: &str, external_id: &str) {
+        let binding = serde_json::json!({
+            "tenant": tenant, "provider": "retell", "kind": kind, "external_id": external_id,
+        });
+        self.made("/api/v1/bindings", binding).await;
+    }
+
+    /// The erasure with this id, when it is done.
+    pub(crate) async fn erased(&self, id: &str) -> Value {
+        let path = format!("/api/v1/erasures/{id}");
+        let done = async {
+            loop {
+                let erasure = self.get(&path).await.json();
+                if erasure["state"] == "done" {
+                    return erasure;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, done).await.expect("the erasure was waited for")
+    }
+
+    /// What stands in all files of the store, as text, without the room that is kept free.
+    pub(crate) fn files(&self) -> String {
+        let mut all = Vec::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    all.extend(std::fs::read(path).unwrap().into_iter().filter(|it| *it != 0));
+                }
+            }
+        }
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// A Retell event of this call and agent, as the front door takes it in.
+    pub(crate) async fn call(&mut self, call: &str, agent: &str) -> EventId {
+        let body = serde_json::json!({
+            "event": "call_ended",
+            "call": { "call_id": call, "agent_id": agent, "access_token": "body-canary-5" },
+        });
+        let received = self.signed("retell", "retell.v_d", SECRET, body.to_string().as_bytes());
+        self.accept(received).await
     }
 
     /// A request as a provider sends it, signed with `secret` under the source's scheme
@@ -165,7 +284,8 @@ impl Bench {
         body: &[u8],
     ) -> Received {
         let at = Timestamp::from_millis(NOW + self.received * 1000);
-        let schemes = self.sources.named(source).unwrap().policy.schemes();
+        let sources = self.sources.get();
+        let schemes = sources.named(source).unwrap().policy.schemes();
         let scheme = schemes.iter().find(|it| it.name == scheme).expect("a scheme of the source");
         let url = format!("https://hooks.example/in/{source}");
         let message = Message { method: "POST", url: &url, id: "msg_1" };
@@ -182,10 +302,11 @@ impl Bench {
         let number = self.received;
         self.received += 1;
         Received {
-            source: Arc::clone(self.sources.named(source).unwrap()),
+            source: Arc::clone(self.sources.get().named(source).unwrap()),
             method: "POST".to_owned(),
             target: format!("/in/{source}"),
             tool: None,
+            token: None,
             headers,
             body: received::Body::Whole(Bytes::copy_from_slice(body)),
             peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
@@ -238,11 +359,22 @@ impl Bench {
         received.judge(examination).map_err(Box::new)
     }
 
-    /// Stores what a provider sends, and gives the event's id.
+    /// Stores what a provider sends as the front door does, and gives the event's id.
     pub(crate) async fn accept(&self, received: Received) -> EventId {
         let verified = self.judge(received).expect("a genuine request");
-        match attribute(verified) {
-            Ok(event) => self.store.append(&event).await.unwrap().id(),
+        let readable = match verified.received().body {
+            received::Body::Whole(_) => read(verified),
+            received::Body::Blob(blob) => {
+                let file = self.store.open_blob(&blob).unwrap();
+                read_from(verified, BufReader::new(file))
+            }
+        };
+        let attributed = match readable {
+            Ok(readable) => self.store.attribute(readable).await.unwrap(),
+            Err(quarantined) => Err(quarantined),
+        };
+        match attributed {
+            Ok((event, adopting)) => self.store.append(&event, adopting).await.unwrap().id(),
             Err(event) => self.store.quarantine(&event).await.unwrap().id(),
         }
     }
@@ -263,6 +395,65 @@ pub(crate) fn full() -> Options {
 fn open(folder: &Path, options: Options) -> Store {
     let wake = Arc::new(|wakers: Vec<Waker>| wakers.into_iter().for_each(Waker::wake));
     Store::open(folder, options, wake).unwrap()
+}
+
+/// What seals, under a master key that every test has.
+fn secrets(store: &Store) -> hookgate_secrets::Secrets {
+    let registry = store.registry().clone();
+    let open = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let keys = hookgate_secrets::MasterKeys::parse(MASTER_KEY).unwrap();
+        runtime.block_on(hookgate_secrets::Secrets::open(registry, Some(keys))).unwrap()
+    };
+    // On a thread of its own: this one may be a runtime's already.
+    std::thread::scope(|scope| scope.spawn(open).join()).unwrap()
+}
+
+/// What the gateway's configuration would say of these settings.
+fn check(settings: &SourceSettings) -> Result<(), String> {
+    if provider::named(&settings.provider).is_none() {
+        return Err("There is no such provider.".to_owned());
+    }
+    if settings.schemes.is_some() {
+        return Err("The default schemes will do for a test.".to_owned());
+    }
+    Ok(())
+}
+
+/// Puts what is made over the API in force beside what is configured.
+async fn follow(
+    registry: hookgate_store::Registry,
+    secrets: Arc<hookgate_secrets::Secrets>,
+    configured: Arc<Sources>,
+    (current, applied): (Arc<CurrentSources>, watch::Sender<u64>),
+) {
+    let mut changed = registry.sources_changed();
+    loop {
+        let version = *changed.borrow_and_update();
+        let mut sources = Sources::default();
+        for source in configured.iter() {
+            sources.add(Arc::clone(source), &[]).unwrap();
+        }
+        for row in registry.sources().await {
+            let settings = SourceSettings::open(&row, &secrets).await.unwrap();
+            sources.add(built(&settings), &[]).unwrap();
+        }
+        current.set(Arc::new(sources));
+        applied.send(version).unwrap();
+        changed.changed().await.unwrap();
+    }
+}
+
+/// The source with these settings.
+fn built(settings: &SourceSettings) -> Source {
+    let provider = provider::named(&settings.provider).unwrap();
+    let policy = named::default_policy(provider.name).unwrap();
+    let secrets = Secrets::new(settings.secret.clone().into_iter().collect(), Vec::new());
+    let mut source =
+        Source::new(settings.name.clone(), provider, policy, secrets, Verification::Enforce);
+    source.tenant.clone_from(&settings.tenant);
+    source.rule.adopt = settings.adopt.unwrap_or(source.rule.adopt);
+    source
 }
 
 /// A source for each provider, all with this secret.

@@ -142,7 +142,8 @@ async fn an_event_is_shown_whole() {
     assert_eq!(event["verification"]["scheme"], "retell.v_d");
     assert_eq!(event["attribution"]["verdict"], "unattributed");
     let claims = event["attribution"]["claims"].as_array().unwrap();
-    assert!(claims.contains(&json!({ "kind": "agent", "external_id": "agent_1" })), "{claims:?}");
+    let agent = json!({ "kind": "agent", "external_id": "agent_1", "tenant": null });
+    assert!(claims.contains(&agent), "{claims:?}");
     assert_eq!(event["headers"][0], json!(["content-type", "application/json"]));
     assert!(event["seq"].is_u64(), "{event}");
     assert_eq!(event["sha256"].as_str().unwrap().len(), 64);

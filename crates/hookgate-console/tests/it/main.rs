@@ -10,10 +10,19 @@
 
 mod access;
 mod bench;
+mod document;
 mod events;
+mod examples;
+mod idempotency;
+mod isolation;
+mod ownership;
 mod paging;
 mod rejections;
 mod retry;
+mod rights;
+mod schema;
 mod secrecy;
 mod sources;
 mod status;
+mod tenants;
+mod world;
