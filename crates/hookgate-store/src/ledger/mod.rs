@@ -66,8 +66,7 @@ impl Adopting {
     /// Keeps the adoption: the event that carries it has this place. Should it be lost on its
     /// way to the disk, the adoption never was.
     pub fn keep(mut self, seq: u64) {
-        let external_id = std::mem::take(&mut self.external_id);
-        lock(&self.shared.known).keep((self.provider, &external_id), self.number, seq);
+        lock(&self.shared.known).keep((self.provider, &self.external_id), self.number, seq);
         // Nothing is undone any more.
         self.number = 0;
     }
