@@ -2,6 +2,8 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
 
+pub(crate) mod registry;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -37,12 +39,35 @@ pub(crate) enum Command {
     /// List and show refused requests, and judge them again.
     #[command(subcommand)]
     Rejections(Rejections),
+    /// Add, change and erase tenants, whose data must never meet.
+    #[command(subcommand)]
+    Tenant(registry::Tenant),
+    /// Say which ids of the providers are whose.
+    #[command(subcommand)]
+    Binding(registry::Binding),
+    /// Add and remove sources and their URL tokens.
+    #[command(subcommand)]
+    Source(registry::Source),
+    /// Seal credentials of tenants.
+    #[command(subcommand)]
+    Credential(registry::Credential),
+    /// Make keys with which tenants read their own data.
+    #[command(subcommand)]
+    Key(registry::Key),
+    /// Show, register and erase calls, chats, threads and tickets.
+    #[command(subcommand)]
+    Conversations(registry::Conversations),
+    /// List proven requests that contradict ownership.
+    #[command(subcommand)]
+    Violations(registry::Violations),
     /// Check, rebuild and back up the store.
     #[command(subcommand)]
     Store(Store),
-    /// Make secrets.
+    /// Make secrets, and seal under another master key.
     #[command(subcommand)]
     Secret(Secret),
+    /// Look for what a human should see: contradictions, weak proof, silence.
+    Audit(registry::Audit),
     /// Check the set-up, and say what to paste into each dashboard.
     Doctor(Doctor),
 }
@@ -197,6 +222,38 @@ pub(crate) enum Events {
         #[command(flatten)]
         from: From,
     },
+    /// Accept an event that is in quarantine for whose it is. Its verdicts stay.
+    Release {
+        /// The event's id.
+        id: String,
+        /// Give it to this tenant [default: to the operator alone].
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Judge again whose events are that nobody owns, with today's bindings.
+    Reattribute {
+        /// This one; repeat it for several [default: all there are].
+        #[arg(long = "id", value_name = "ID")]
+        ids: Vec<String>,
+        /// Those of this source.
+        #[arg(long, conflicts_with = "ids")]
+        source: Option<String>,
+        /// Those of this provider.
+        #[arg(long, conflicts_with = "ids")]
+        provider: Option<String>,
+        /// Those received then or later: 2026-11-22, or as long ago as 2h, 7d.
+        #[arg(long, value_name = "TIME", conflicts_with = "ids")]
+        since: Option<String>,
+        /// Those received before then.
+        #[arg(long, value_name = "TIME", conflicts_with = "ids")]
+        until: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print events as NDJSON with exact bodies, enough to verify them again.
     Export {
         #[command(flatten)]
@@ -218,6 +275,9 @@ pub(crate) struct EventFilter {
     /// Of this source.
     #[arg(long)]
     pub(crate) source: Option<String>,
+    /// Of this tenant.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
     /// Of this type, the provider's word (call_ended).
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) event_type: Option<String>,
@@ -322,6 +382,14 @@ pub(crate) enum Secret {
     New {
         /// In the form of this provider's.
         provider: Option<String>,
+    },
+    /// Seal every tenant's data key under the first of HOOKGATE_MASTER_KEY. The gateway may run.
+    Rewrap {
+        #[command(flatten)]
+        folder: Folder,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

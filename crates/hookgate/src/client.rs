@@ -1,6 +1,6 @@
 //! Speaks with a running gateway.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::config::{self, Flags, RawConfig};
 use crate::environment::{self, Environment};
 use crate::exit::Usage;
+use crate::stored;
 
 /// The file in the store's folder with the operator's token.
 pub(crate) const TOKEN_FILE: &str = "admin.token";
@@ -24,6 +25,15 @@ const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// How much of an unexpected answer is repeated, in characters.
 const ANSWER_CHARS_MAX: usize = 300;
+
+/// What one request for a list brings: as much as the API gives.
+const PAGE: usize = 1000;
+
+/// How the keys of tenants begin.
+const TENANT_KEY: &str = "hgk_";
+
+/// How the types of the API's problems begin.
+const PROBLEM: &str = "urn:hookgate:problem:";
 
 /// Runs a command that waits for the network, on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -87,6 +97,11 @@ impl Api {
         Ok(Self { base, token, client })
     }
 
+    /// The same for commands that take no configuration file and no folder.
+    pub(crate) fn here(environment: &Environment) -> anyhow::Result<Self> {
+        Self::new(environment, &stored::folder(environment, None)?)
+    }
+
     /// Where it is.
     pub(crate) fn base(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
@@ -121,9 +136,73 @@ impl Api {
         Ok(Some(response.bytes().await.with_context(|| format!("{path} broke off"))?.to_vec()))
     }
 
+    /// Reads a list from its newest record on, at most `limit` records, page by page.
+    pub(crate) async fn list(
+        &self,
+        path: &str,
+        query: &[(&'static str, String)],
+        limit: usize,
+    ) -> anyhow::Result<Rows> {
+        let mut rows = Rows { data: Vec::new(), more: false };
+        let mut cursor = None;
+        loop {
+            let wanted = limit.saturating_sub(rows.data.len()).min(PAGE);
+            let mut query = query.to_vec();
+            query.push(("limit", wanted.to_string()));
+            query.extend(cursor.map(|it| ("cursor", it)));
+            let mut page = self.get(path, &query).await?;
+            let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) else {
+                anyhow::bail!("{path} did not answer with a list");
+            };
+            let is_last = data.is_empty();
+            rows.data.extend(data);
+            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            if is_last || cursor.is_none() {
+                return Ok(rows);
+            }
+            if rows.data.len() >= limit {
+                rows.more = true;
+                return Ok(rows);
+            }
+        }
+    }
+
     /// Posts JSON to `path`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let response = self.send(Method::POST, path, &[], Some(body)).await?;
+        response.json().await.with_context(|| format!("{path} did not answer with JSON"))
+    }
+
+    /// Posts JSON to `path`, where it makes something unless that is there already.
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> anyhow::Result<Made> {
+        let response = self.send(Method::POST, path, &[], Some(body)).await?;
+        let is_new = response.status() == StatusCode::CREATED;
+        let record = response.json().await;
+        let record = record.with_context(|| format!("{path} did not answer with JSON"))?;
+        Ok(Made { is_new, record })
+    }
+
+    /// Puts JSON to `path`, which answers with nothing.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        self.send(Method::PUT, path, &[], Some(body)).await.map(drop)
+    }
+
+    /// Changes what is at `path`.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let response = self.send(Method::PATCH, path, &[], Some(body)).await?;
+        response.json().await.with_context(|| format!("{path} did not answer with JSON"))
+    }
+
+    /// Removes what is at `path`; gives what the answer says about it, null for nothing.
+    pub(crate) async fn delete(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<Value> {
+        let response = self.send(Method::DELETE, path, query, None).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         response.json().await.with_context(|| format!("{path} did not answer with JSON"))
     }
 
@@ -159,25 +238,103 @@ impl Api {
         }
         if status == StatusCode::UNAUTHORIZED {
             anyhow::bail!(
-                "the gateway at {} does not take the operator's token: set HOOKGATE_ADMIN_TOKEN to its \
-                 own, or run this where its store folder is",
+                "the gateway at {} does not take this token: set HOOKGATE_ADMIN_TOKEN to the operator's \
+                 (or, to read, to a tenant's key), or run this where its store folder is",
                 self.base()
             );
         }
-        Err(Refusal { status, detail: detail(response).await }.into())
+        let is_tenants = self.token.as_ref().is_some_and(|it| it.starts_with(TENANT_KEY));
+        let who = if is_tenants { Asker::Tenant } else { Asker::Operator };
+        Err(Refusal::read(who, status, response).await.into())
     }
+}
+
+/// Records of a list.
+pub(crate) struct Rows {
+    /// Newest first.
+    pub(crate) data: Vec<Value>,
+    /// Whether there are more than were asked for.
+    pub(crate) more: bool,
+}
+
+/// What a POST made.
+pub(crate) struct Made {
+    /// Whether it was not there before.
+    pub(crate) is_new: bool,
+    /// The record.
+    pub(crate) record: Value,
+}
+
+/// The API's path of these segments, whatever characters an id has.
+pub(crate) fn path(segments: &[&str]) -> anyhow::Result<String> {
+    let mut path = "/api/v1".to_owned();
+    for segment in segments {
+        // A URL cannot name these: they would name what stands above.
+        if matches!(*segment, "" | "." | "..") {
+            return Err(Usage::new(format!("`{segment}` is no id")).into());
+        }
+        path.push('/');
+        for byte in segment.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                path.push(char::from(byte));
+            } else {
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+    }
+    Ok(path)
 }
 
 /// The API said no.
 #[derive(Debug)]
 struct Refusal {
     status: StatusCode,
+    /// The last word of the problem's type, if it is one of ours.
+    problem: Option<String>,
     detail: String,
+    asker: Asker,
+}
+
+/// Whose token was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    Operator,
+    Tenant,
+}
+
+impl Asker {
+    /// What may be why nothing was found.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Operator => "",
+            Self::Tenant => {
+                " (HOOKGATE_ADMIN_TOKEN is a tenant's key, which sees what is its tenant's alone: this \
+                 may want the operator's token)"
+            }
+        }
+    }
+}
+
+impl Refusal {
+    async fn read(asker: Asker, status: StatusCode, response: reqwest::Response) -> Self {
+        let text = response.text().await.unwrap_or_default();
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let field = |name: &str| answer.get(name).and_then(Value::as_str);
+        let detail = field("detail").unwrap_or(&text);
+        Self {
+            status,
+            problem: field("type").and_then(|it| it.strip_prefix(PROBLEM)).map(str::to_owned),
+            detail: visible(detail).chars().take(ANSWER_CHARS_MAX).collect(),
+            asker,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "the gateway answered {}: {}", self.status, self.detail)
+        write!(out, "the gateway answered {}: {}", self.status, self.detail)?;
+        let is_missing = self.status == StatusCode::NOT_FOUND;
+        out.write_str(if is_missing { self.asker.hint() } else { "" })
     }
 }
 
@@ -187,10 +344,33 @@ fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|it| it.status == status)
 }
 
-/// What the answer says to people.
-async fn detail(response: reqwest::Response) -> String {
-    let text = response.text().await.unwrap_or_default();
-    let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or(&text);
-    visible(detail).chars().take(ANSWER_CHARS_MAX).collect()
+/// Whether the API said no for this reason.
+pub(crate) fn is_problem(error: &anyhow::Error, problem: &str) -> bool {
+    error.downcast_ref::<Refusal>().is_some_and(|it| it.problem.as_deref() == Some(problem))
+}
+
+/// Says `what` is missing where the API found nothing. What belongs to somebody else is
+/// not found either.
+pub(crate) fn or_missing<T>(result: anyhow::Result<T>, what: &str) -> anyhow::Result<T> {
+    result.map_err(|error| match error.downcast_ref::<Refusal>() {
+        Some(refusal) if refusal.status == StatusCode::NOT_FOUND => {
+            anyhow::anyhow!("{what}{}", refusal.asker.hint())
+        }
+        _ => error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_any_characters_stays_one_segment() {
+        assert_eq!(path(&["tenants", "acme"]).unwrap(), "/api/v1/tenants/acme");
+        let odd = path(&["conversations", "vapi", "a/b ?#%é..", "x"]).unwrap();
+        assert_eq!(odd, "/api/v1/conversations/vapi/a%2Fb%20%3F%23%25%C3%A9../x");
+        for bad in ["", ".", ".."] {
+            assert!(path(&["tenants", bad]).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -10,6 +10,9 @@ use crate::exit::Usage;
 /// The largest body that a command reads, in bytes: as much as the front door takes.
 const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// The largest file of secrets, in bytes: what the API takes.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
+
 /// Now.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
@@ -31,6 +34,33 @@ pub(crate) fn body(path: &Path) -> anyhow::Result<Vec<u8>> {
         return Err(Usage::new(format!("{} is larger than 128 MiB", path.display())).into());
     }
     Ok(bytes)
+}
+
+/// The text of a file that holds secrets, without outer white space. `-` is standard input.
+pub(crate) fn secret(flag: &str, path: &Path) -> anyhow::Result<String> {
+    let wrong = |fault: &str| Usage::new(format!("{flag} {}: {fault}", path.display()));
+    let bytes = body(path)?;
+    if bytes.len() > SECRET_BYTES_MAX {
+        return Err(wrong("it is larger than 64 KiB").into());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text"))?;
+    match text.trim() {
+        "" => Err(wrong("it is empty").into()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// A time span as `24h`, in whole seconds.
+pub(crate) fn seconds(flag: &str, text: &str) -> anyhow::Result<u64> {
+    parse_seconds(text).ok_or_else(|| {
+        Usage::new(format!("{flag} {text}: write a time span as 90s, 30m, 24h, 7d")).into()
+    })
+}
+
+fn parse_seconds(text: &str) -> Option<u64> {
+    let span: jiff::Span = text.parse().ok()?;
+    let span = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    u64::try_from(span.as_secs()).ok()
 }
 
 /// A moment: RFC 3339, a day, or as long ago as `2h`.
@@ -77,5 +107,17 @@ mod tests {
         check("-1h", None);
         check("yesterday", None);
         check("", None);
+    }
+
+    #[test]
+    fn a_span_is_counted_in_seconds() {
+        let check = |text: &str, expected| assert_eq!(parse_seconds(text), expected, "{text}");
+        check("90s", Some(90));
+        check("24h", Some(86_400));
+        check("30d", Some(2_592_000));
+        check("0s", Some(0));
+        check("-1h", None);
+        check("1mo", None);
+        check("soon", None);
     }
 }

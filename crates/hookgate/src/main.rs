@@ -10,11 +10,15 @@ mod environment;
 mod exit;
 mod fresh;
 mod input;
+mod live;
 mod logging;
+mod master;
 mod output;
 mod placeholder;
 mod random;
+mod record;
 mod stored;
+mod surroundings;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -56,8 +60,19 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Sign(flags) => command::sign::run(&flags, &environment),
         Command::Verify(flags) => command::verify::run(&flags, &environment),
         Command::Secret(cli::Secret::New { provider }) => command::secret::new(provider.as_deref()),
+        Command::Secret(cli::Secret::Rewrap { folder, json }) => {
+            command::secret::rewrap(&folder, json, &environment)
+        }
         Command::Events(command) => command::events::run(command, &environment),
         Command::Rejections(command) => command::rejections::run(command, &environment),
+        Command::Tenant(command) => command::tenant::run(command, &environment),
+        Command::Binding(command) => command::binding::run(command, &environment),
+        Command::Source(command) => command::source::run(command, &environment),
+        Command::Credential(command) => command::credential::run(command, &environment),
+        Command::Key(command) => command::key::run(command, &environment),
+        Command::Conversations(command) => command::conversations::run(command, &environment),
+        Command::Violations(command) => command::violations::run(command, &environment),
+        Command::Audit(flags) => command::audit::run(&flags, &environment),
         Command::Store(command) => command::store::run(&command, &environment),
         Command::Doctor(flags) => command::doctor::run(&flags, &environment),
     }

@@ -272,7 +272,12 @@ pub(crate) fn text(record: &Value, pointer: &str, chars_max: usize) -> String {
 
 /// When a record came, to the second.
 pub(crate) fn time(record: &Value) -> String {
-    let text = record.get("received_at").and_then(Value::as_str).unwrap_or("-");
+    moment(record, "/received_at")
+}
+
+/// A time of a record, to the second; a dash for none.
+pub(crate) fn moment(record: &Value, pointer: &str) -> String {
+    let text = record.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
     match text.split_once('.') {
         Some((seconds, _)) => mask::visible(&format!("{}Z", seconds.replace('T', " "))),
         None => mask::visible(text),
@@ -305,7 +310,7 @@ pub(crate) fn event_filter(flags: &cli::EventFilter) -> anyhow::Result<EventFilt
     Ok(EventFilter {
         provider: one_of("--provider", flags.provider.as_deref(), &providers)?,
         source: flags.source.clone(),
-        tenant: None,
+        tenant: flags.tenant.clone(),
         event_type: flags.event_type.clone(),
         kind: one_of("--kind", flags.kind.as_deref(), &kinds)?,
         conversation: flags.conversation.clone(),
@@ -316,7 +321,12 @@ pub(crate) fn event_filter(flags: &cli::EventFilter) -> anyhow::Result<EventFilt
     })
 }
 
-fn one_of(flag: &str, word: Option<&str>, words: &[&str]) -> anyhow::Result<Option<String>> {
+/// The word, if it is one of these.
+pub(crate) fn one_of(
+    flag: &str,
+    word: Option<&str>,
+    words: &[&str],
+) -> anyhow::Result<Option<String>> {
     match word {
         Some(word) if !words.contains(&word) => {
             Err(Usage::new(format!("{flag} {word}: there are {}", words.join(", "))).into())

@@ -2,6 +2,8 @@
 
 mod report;
 mod secrets;
+mod tenancy;
+mod vapi;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -43,6 +45,7 @@ pub(crate) fn run(flags: &Doctor, environment: &Environment) -> anyhow::Result<O
             disk(&config, &mut report);
             gateway(&config, environment, &mut report)?;
             secrets::check(&config, environment, &mut report)?;
+            vapi::check(&config, environment, &mut report)?;
             report.sources(&config);
         }
     }
@@ -194,8 +197,17 @@ fn gateway(config: &Config, environment: &Environment, report: &mut Report) -> a
             Err(error) => report.fail("gateway", format!("{error:#}"), "look into its log"),
         }
         match api.get("/api/v1/sources", &[]).await {
-            Ok(_) => report.pass("API", "takes the operator's token".to_owned()),
-            Err(error) => report.warn("API", format!("{error:#}"), "see HOOKGATE_ADMIN_TOKEN"),
+            Ok(_) => {
+                report.pass("API", "takes the operator's token".to_owned());
+                if let Err(error) = tenancy::check(&api, report).await {
+                    report.warn("tenants", format!("{error:#}"), "look into the gateway's log");
+                }
+            }
+            Err(error) => report.warn(
+                "API",
+                format!("{error:#}"),
+                "set HOOKGATE_ADMIN_TOKEN to the operator's token",
+            ),
         }
         Ok(())
     })

@@ -1,16 +1,20 @@
 //! `hookgate events`: what is stored.
 
+mod decisions;
+
 use std::time::Duration;
 
 use hookgate_core::mask::visible;
 use hookgate_store::Order;
 use serde_json::{Value, json};
 
+use self::decisions::Wanted;
 use crate::cli::{EventFilter, Events, From};
 use crate::client;
 use crate::environment::Environment;
 use crate::exit::Outcome;
 use crate::output::{self, line, table};
+use crate::record;
 use crate::stored::{self, List, Stored, Walk, text, time};
 
 /// How often `tail` looks for new events. A person does not see the difference to less.
@@ -31,6 +35,13 @@ pub(crate) fn run(command: Events, environment: &Environment) -> anyhow::Result<
             Events::Tail { filter, from_start, from } => {
                 let start = if from_start { Start::Oldest } else { Start::Now };
                 tail(&filter, start, &from, environment).await
+            }
+            Events::Release { id, tenant, json } => {
+                decisions::release(&id, tenant.as_deref(), json, environment).await
+            }
+            Events::Reattribute { ids, source, provider, since, until, json } => {
+                let wanted = Wanted { ids, source, provider, since, until };
+                decisions::reattribute(&wanted, json, environment).await
             }
             Events::Export { filter, limit, from } => {
                 export(&filter, limit.unwrap_or(u64::MAX), &from, environment).await
@@ -69,24 +80,36 @@ async fn list(
     Ok(Outcome::Done)
 }
 
-const HEAD: [&str; 7] = ["RECEIVED", "SOURCE", "TYPE", "CONVERSATION", "VERDICT", "STATUS", "ID"];
+const HEAD: [&str; 8] =
+    ["RECEIVED", "SOURCE", "TYPE", "CONVERSATION", "VERDICT", "OWNER", "STATUS", "ID"];
 
-fn row(event: &Value) -> Vec<String> {
+/// An event's status, late or repeated or decided upon.
+pub(super) fn status(event: &Value) -> String {
     let mut status = text(event, "/status", CELL_CHARS_MAX);
     if event.get("late") == Some(&Value::Bool(true)) {
         status.push_str(" (late)");
+    }
+    match event.pointer("/decision/kind").and_then(Value::as_str) {
+        Some("release") => status.push_str(" (released)"),
+        Some("reattribute") => status.push_str(" (judged again)"),
+        _ => {}
     }
     match event.get("duplicates").and_then(Value::as_u64) {
         None | Some(0) => {}
         Some(duplicates) => status.extend([" +".to_owned(), duplicates.to_string()]),
     }
+    status
+}
+
+fn row(event: &Value) -> Vec<String> {
     vec![
         time(event),
         text(event, "/source", CELL_CHARS_MAX),
         text(event, "/type", CELL_CHARS_MAX),
         text(event, "/conversation_id", CELL_CHARS_MAX),
         text(event, "/verification/verdict", CELL_CHARS_MAX),
-        status,
+        record::owner(event),
+        status(event),
         text(event, "/id", CELL_CHARS_MAX),
     ]
 }
@@ -103,56 +126,8 @@ async fn show(id: &str, from: &From, environment: &Environment) -> anyhow::Resul
         line(event)?;
         return Ok(Outcome::Done);
     }
-    print_record(&event, &[])?;
+    record::print(&event, &[])?;
     Ok(Outcome::Done)
-}
-
-/// Prints a record: its plain fields aligned, then headers and payload.
-pub(super) fn print_record(record: &Value, apart: &[&str]) -> anyhow::Result<()> {
-    let mut rows = Vec::new();
-    flatten("", record, apart, &mut rows);
-    table(&[], &rows)?;
-    if let Some(headers) = record.get("headers").and_then(Value::as_array) {
-        line("\nHeaders:")?;
-        for header in headers {
-            let name = text(header, "/0", usize::MAX);
-            line(format_args!("  {name}: {}", text(header, "/1", usize::MAX)))?;
-        }
-    }
-    match record.get("payload") {
-        None => {}
-        Some(Value::Null) => {
-            line("\nBody: kept exactly, not shown (unproven, unreadable, erased or over 1 MiB)")?;
-        }
-        Some(payload) => {
-            line("\nBody (credentials masked):")?;
-            // JSON escapes line breaks inside of texts, so a line is a line of ours.
-            let pretty = serde_json::to_string_pretty(payload)?;
-            for text in pretty.lines() {
-                line(format_args!("  {}", visible(text)))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The fields of a record as rows; those of an object in it behind its name.
-fn flatten(prefix: &str, value: &Value, apart: &[&str], rows: &mut Vec<Vec<String>>) {
-    let Value::Object(fields) = value else { return };
-    for (name, value) in fields {
-        if prefix.is_empty()
-            && (matches!(name.as_str(), "headers" | "payload") || apart.contains(&name.as_str()))
-        {
-            continue;
-        }
-        let name = visible(&format!("{prefix}{name}"));
-        match value {
-            Value::Object(_) => flatten(&format!("{name}."), value, &[], rows),
-            Value::Null => rows.push(vec![name, "-".to_owned()]),
-            Value::String(text) => rows.push(vec![name, visible(text)]),
-            other => rows.push(vec![name, visible(&other.to_string())]),
-        }
-    }
 }
 
 async fn tail(

@@ -6,13 +6,13 @@ use hookgate_core::mask::visible;
 use hookgate_store::{Order, RejectionFilter};
 use serde_json::{Value, json};
 
-use super::events::print_record;
 use crate::cli::{From, Rejections};
 use crate::client::{self, Api};
 use crate::environment::Environment;
 use crate::exit::{Outcome, Usage};
 use crate::input;
 use crate::output::{self, line, table};
+use crate::record;
 use crate::stored::{self, List, Stored, Walk, text, time};
 
 /// How wide a reason may be in a table, in characters.
@@ -101,7 +101,7 @@ async fn show(id: &str, from: &From, environment: &Environment) -> anyhow::Resul
         line(rejection)?;
         return Ok(Outcome::Done);
     }
-    print_record(&rejection, &["diagnosis"])?;
+    record::print(&rejection, &["diagnosis"])?;
     let Some(diagnosis) = rejection.get("diagnosis") else {
         line("\nA running gateway, which has the secrets, says what would explain it.")?;
         return Ok(Outcome::Done);

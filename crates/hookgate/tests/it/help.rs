@@ -12,17 +12,25 @@ fn the_help_fits_a_screen() {
     Usage: hookgate <COMMAND>
 
     Commands:
-      serve       Run the gateway
-      init        Write .env with random secrets. Keeps what is there
-      send        Sign a sample event as the provider does, and post it
-      sign        Print the headers that prove a body
-      verify      Judge a captured request offline, and say what is wrong with it
-      events      List, show, follow and export stored events
-      rejections  List and show refused requests, and judge them again
-      store       Check, rebuild and back up the store
-      secret      Make secrets
-      doctor      Check the set-up, and say what to paste into each dashboard
-      help        Print this message or the help of the given subcommand(s)
+      serve          Run the gateway
+      init           Write .env with random secrets. Keeps what is there
+      send           Sign a sample event as the provider does, and post it
+      sign           Print the headers that prove a body
+      verify         Judge a captured request offline, and say what is wrong with it
+      events         List, show, follow and export stored events
+      rejections     List and show refused requests, and judge them again
+      tenant         Add, change and erase tenants, whose data must never meet
+      binding        Say which ids of the providers are whose
+      source         Add and remove sources and their URL tokens
+      credential     Seal credentials of tenants
+      key            Make keys with which tenants read their own data
+      conversations  Show, register and erase calls, chats, threads and tickets
+      violations     List proven requests that contradict ownership
+      store          Check, rebuild and back up the store
+      secret         Make secrets, and seal under another master key
+      audit          Look for what a human should see: contradictions, weak proof, silence
+      doctor         Check the set-up, and say what to paste into each dashboard
+      help           Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -78,6 +86,38 @@ fn every_command_has_a_help() {
         "store rebuild",
         "store backup",
         "secret new",
+        "secret rewrap",
+        "events release",
+        "events reattribute",
+        "tenant add",
+        "tenant list",
+        "tenant show",
+        "tenant set",
+        "tenant remove",
+        "binding add",
+        "binding import",
+        "binding list",
+        "binding remove",
+        "source add",
+        "source list",
+        "source show",
+        "source remove",
+        "source token add",
+        "source token list",
+        "source token rotate",
+        "source token remove",
+        "credential set",
+        "credential list",
+        "credential remove",
+        "key add",
+        "key list",
+        "key remove",
+        "conversations list",
+        "conversations show",
+        "conversations register",
+        "conversations erase",
+        "violations list",
+        "audit",
     ] {
         let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let said = bench.done(&arguments);

@@ -7,6 +7,7 @@
     reason = "a test may fail loudly"
 )]
 
+mod audit;
 mod bench;
 mod environment;
 mod help;
@@ -14,6 +15,8 @@ mod listening;
 mod mightycall;
 mod reading;
 mod retry;
+mod sealing;
 mod tawk;
+mod tenants;
 mod tour;
 mod verify;

@@ -66,6 +66,13 @@ impl Report {
         self.findings.push(Finding { grade, about: about.to_owned(), text, advice });
     }
 
+    /// What it says, a line each.
+    #[cfg(test)]
+    pub(super) fn texts(&self) -> Vec<String> {
+        let one = |it: &Finding| format!("{} {}: {}", it.grade.name(), it.about, it.text);
+        self.findings.iter().map(one).collect()
+    }
+
     /// Notes what to paste for each source.
     pub(super) fn sources(&mut self, config: &Config) {
         let base = config.base_url(config.listen);

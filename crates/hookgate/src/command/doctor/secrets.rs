@@ -1,15 +1,20 @@
 //! The secrets against the checklists of the guides.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookgate_core::secret::Secret;
 use hookgate_core::source::Verification;
 
+use super::OTHERS;
 use super::report::Report;
 use crate::banner::in_force;
 use crate::client::TOKEN_FILE;
 use crate::config::{Config, SourceConfig, verification_variable};
 use crate::environment::Environment;
+use crate::master;
 
 /// A secret shorter than this can be guessed, in bytes. 16 hexadecimal digits are 64 bits.
 const SECRET_BYTES_MIN: usize = 16;
@@ -27,7 +32,7 @@ pub(super) fn check(
         source_secret(source, report);
     }
     admin_token(config, report);
-    master_key(environment, report)?;
+    master_key(config, environment, report)?;
     supabase(environment, report)
 }
 
@@ -104,14 +109,24 @@ fn admin_token(config: &Config, report: &mut Report) {
     }
 }
 
-fn master_key(environment: &Environment, report: &mut Report) -> anyhow::Result<()> {
-    let Some(keys) = environment.value("HOOKGATE_MASTER_KEY")? else { return Ok(()) };
+/// What credentials are sealed with.
+fn master_key(
+    config: &Config,
+    environment: &Environment,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let Some(keys) = environment.value("HOOKGATE_MASTER_KEY")? else {
+        master_key_file(config, report);
+        return Ok(());
+    };
     let is_key = |text: &str| STANDARD.decode(text).is_ok_and(|it| it.len() == MASTER_KEY_BYTES);
     if keys.split_whitespace().all(is_key) {
-        report.pass(
-            "master key",
-            "is the base64 of 32 bytes; keep a copy of it elsewhere".to_owned(),
-        );
+        let mut text =
+            "HOOKGATE_MASTER_KEY is the base64 of 32 bytes; keep a copy elsewhere".to_owned();
+        if keys.split_whitespace().count() > 1 {
+            text.push_str("; after `hookgate secret rewrap` the first alone is needed");
+        }
+        report.pass("master key", text);
     } else {
         report.fail(
             "master key",
@@ -120,6 +135,26 @@ fn master_key(environment: &Environment, report: &mut Report) -> anyhow::Result<
         );
     }
     Ok(())
+}
+
+/// The key in the store's folder, which is made when no variable gives one.
+fn master_key_file(config: &Config, report: &mut Report) {
+    let place = config.store.path.join(master::KEY_FILE);
+    match fs::metadata(&place) {
+        Ok(it) if it.permissions().mode() & OTHERS != 0 => report.warn(
+            "master key",
+            format!("others on this machine may read {}", place.display()),
+            format!("chmod 600 {}", place.display()),
+        ),
+        Ok(_) => report.pass(
+            "master key",
+            format!("lies in {}; keep a copy elsewhere, backups leave it out", place.display()),
+        ),
+        Err(_) => {
+            let text = format!("will be made on the first start, in {}", place.display());
+            report.pass("master key", text);
+        }
+    }
 }
 
 /// Variables of the guide that ran on Supabase.
