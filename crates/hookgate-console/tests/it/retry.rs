@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use hookgate_core::headers::Headers;
+use hookgate_core::received::Token;
+use hookgate_core::tenant::TenantId;
 use hookgate_store::Options;
 use serde_json::{Value, json};
 
@@ -261,4 +263,28 @@ async fn a_source_that_is_gone_keeps_its_requests() {
     let bench = bench.restarted(sources("right"));
     assert_eq!(counts(&bench.post(RETRY, "").await.json()), [1, 1, 0, 0, 0]);
     assert_ne!(SECRET, "right");
+}
+
+#[tokio::test]
+async fn a_refused_request_still_belongs_to_the_tenant_of_its_url_token() {
+    let mut bench = Bench::new();
+    bench.tenant("acme").await;
+    bench.tenant("other").await;
+    bench.bind("other", "agent", "agent_other").await;
+    for agent in ["unbound", "agent_other"] {
+        let body =
+            json!({ "event": "call_ended", "call": { "call_id": agent, "agent_id": agent } });
+        let body = body.to_string();
+        let mut signed = bench.signed("retell", "retell.v_d", "right", body.as_bytes());
+        let tenant = TenantId::parse("acme").unwrap();
+        signed.token = Some(Token { id: "tok_1".to_owned(), tenant: Some(tenant) });
+        bench.refuse(signed).await;
+    }
+    let bench = bench.restarted(sources("right"));
+    assert_eq!(counts(&bench.post(RETRY, "").await.json()), [2, 1, 1, 0, 0]);
+    let events = bench.get("/api/v1/events?order=asc").await;
+    assert_eq!(events.column("tenant"), ["acme".into(), Value::Null]);
+    let verdicts: Vec<Value> =
+        events.column("attribution").iter().map(|it| it["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["owned", "contradiction"]);
 }

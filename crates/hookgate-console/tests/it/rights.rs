@@ -169,16 +169,24 @@ async fn a_tenants_key_reads_what_is_its_own() {
 
 #[tokio::test]
 async fn the_operator_may_do_everything_and_is_told_what_the_document_says() {
-    let document = document(&Bench::new()).await;
+    // Who reads leaves things as they are: one world is enough for that.
+    let unchanged = World::new().await;
+    let document = document(&unchanged.bench).await;
     for operation in operations(&document) {
-        let world = World::new().await;
+        let fresh;
+        let world = if operation.method == Method::GET {
+            &unchanged
+        } else {
+            fresh = World::new().await;
+            &fresh
+        };
         let of = &world.acme;
         let answer = match operation.name.as_str() {
             "POST /api/v1/events/{id}/release" => {
                 let path = format!("/api/v1/events/{}/release", world.contradiction);
                 world.bench.post(&path, &body(&operation.name, of)).await
             }
-            _ => ask(&world, &operation, of, Some(TOKEN)).await,
+            _ => ask(world, &operation, of, Some(TOKEN)).await,
         };
         assert!(answer.status.is_success(), "{}: {answer:?}", operation.name);
         let documented = operation.responses.get(answer.status.as_str());

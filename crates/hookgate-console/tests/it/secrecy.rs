@@ -3,6 +3,7 @@
 use axum::http::Method;
 
 use crate::bench::{Bench, SECRET, log, sources};
+use crate::world::World;
 
 #[tokio::test]
 async fn no_secret_stands_in_any_answer_or_log_line() {
@@ -38,4 +39,29 @@ async fn no_secret_stands_in_any_answer_or_log_line() {
     assert!(log.contains("judged refused requests again"), "the log is caught");
     let told = log.lines().find(|it| it.contains("canary"));
     assert_eq!(told, None);
+}
+
+#[tokio::test]
+async fn what_was_given_or_shown_once_comes_back_from_no_path() {
+    let world = World::new().await;
+    let document = world.bench.get("/api/v1/openapi.json").await.json();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        // The exact bytes are the operator's, whatever is in them.
+        if item.get("get").is_none() || path.ends_with("/raw") {
+            continue;
+        }
+        for token in [crate::bench::TOKEN, &world.acme.key] {
+            let path = world.path(&format!("GET {path}"), &world.acme);
+            let answer = world.bench.get_as(token, &path).await;
+            let text = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body));
+            for secret in ["canary", &world.acme.key, &world.other.key] {
+                assert!(!text.contains(secret), "{path}: {text}");
+            }
+        }
+        asked += 1;
+    }
+    assert!(asked > 15, "{asked}");
+    let log = log();
+    assert!(!log.contains("canary") && !log.contains(&world.acme.key));
 }
