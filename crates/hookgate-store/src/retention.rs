@@ -43,6 +43,8 @@ fn cutoff(now: Timestamp, days: u32) -> Timestamp {
 impl Eraser {
     /// Erases what is too old; gives how many events that were.
     pub(crate) fn sweep(&self, sources: &Retention, now: Timestamp) -> Result<u64, Stop> {
+        // What has its place is in the index.
+        self.change(|_| Ok(()))?;
         let mut targets = Vec::new();
         for (tenant, days) in self.tenants() {
             let at = cutoff(now, days);

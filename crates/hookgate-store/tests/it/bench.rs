@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hookgate_core::attribution::{Attributed, Consulted, Quarantined, read, read_from};
+use hookgate_core::attribution::{Attributed, Consulted, Quarantined, Readable, read, read_from};
 use hookgate_core::headers::Headers;
 use hookgate_core::named;
 use hookgate_core::provider;
-use hookgate_core::received::{Blob, Body as ReceivedBody, Received, Unproven, Verified};
+use hookgate_core::received::{Blob, Body as ReceivedBody, Received, Token, Unproven, Verified};
 use hookgate_core::secret::Secrets;
 use hookgate_core::source::{Source, Verification};
 use hookgate_core::tenant::Scope;
@@ -120,6 +120,7 @@ pub(crate) struct Call {
     pub(crate) token: String,
     pub(crate) tool: Option<&'static str>,
     pub(crate) target: String,
+    pub(crate) url_token: Option<Token>,
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
@@ -134,6 +135,7 @@ impl Call {
             token: SECRET.to_owned(),
             tool: None,
             target: "/webhook/vapi".to_owned(),
+            url_token: None,
             headers: vec![("content-type", "application/json".to_owned())],
         }
     }
@@ -189,7 +191,7 @@ impl Call {
             method: "POST".to_owned(),
             target: self.target.clone(),
             tool: self.tool,
-            token: None,
+            token: self.url_token.clone(),
             headers,
             body,
             peer: self.peer,
@@ -200,7 +202,7 @@ impl Call {
         (received, examination)
     }
 
-    fn verified(&self) -> Verified {
+    pub(crate) fn verified(&self) -> Verified {
         let (received, examination) = self.examined(ReceivedBody::Whole(self.body.clone()));
         received.judge(examination).expect("it is proven")
     }
@@ -209,10 +211,14 @@ impl Call {
         self.accepted_as(&Consulted::default())
     }
 
+    /// Read, and not decided on.
+    pub(crate) fn readable(&self) -> Readable {
+        read(self.verified()).expect("it can be read")
+    }
+
     /// Accepted where the registry says this.
     pub(crate) fn accepted_as(&self, consulted: &Consulted) -> Attributed {
-        let readable = read(self.verified()).expect("it can be read");
-        readable.decide(consulted).conclude().expect("it may be acted on")
+        self.readable().decide(consulted).conclude().expect("it may be acted on")
     }
 
     /// The same with its body in a file.
@@ -221,6 +227,16 @@ impl Call {
         let verified = received.judge(examination).expect("it is proven");
         let readable = read_from(verified, &*self.body).expect("it can be read");
         readable.decide(&Consulted::default()).conclude().expect("it may be acted on")
+    }
+
+    /// The same where `bench` says whose it is.
+    pub(crate) async fn accepted_large_by(&self, bench: &Bench, blob: Blob) -> Attributed {
+        let (received, examination) = self.examined(ReceivedBody::Blob(blob));
+        let verified = received.judge(examination).expect("it is proven");
+        let readable = read_from(verified, &*self.body).expect("it can be read");
+        let claims = readable.claims();
+        let consulted = bench.store.ledger().consult("vapi", claims).await.unwrap();
+        readable.decide(&consulted).conclude().expect("it may be acted on")
     }
 
     /// Proven, but not readable.

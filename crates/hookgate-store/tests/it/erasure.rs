@@ -1,0 +1,384 @@
+//! Erasing: what was erased is in no file any more, whatever happens meanwhile.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookgate_core::received::Token;
+use hookgate_core::tenant::{Scope, TenantId};
+use hookgate_store::{
+    ConversationFilter, Erasure, ErasureTarget, EventFilter, EventId, Hook, Options, Rows,
+    Unavailable, Written, backup, check, rebuild,
+};
+use tempfile::TempDir;
+
+use crate::bench::{ALL, Bench, Call, blob, files, open};
+use crate::index::rows;
+use crate::registry::{NOW, add_tenant, conversation};
+use crate::tenancy::{
+    bind, call, lose_index, only, receive, receive_all, seen, story, try_to_receive, two_tenants,
+};
+
+/// Stands in bodies of what is to be erased, and nowhere else.
+const BODY: &str = "body-canary-81f7";
+
+/// Stands in ids of what is to be erased.
+const ID: &str = "id-canary-2c9e";
+
+/// Where a text stands, by the names of the files.
+fn traces(folder: &Path, text: &str) -> Vec<String> {
+    let holds = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(text.len()).any(|it| it == text.as_bytes())
+    };
+    let found = files(folder).into_iter().filter(|it| holds(it));
+    found.map(|it| it.strip_prefix(folder).unwrap().display().to_string()).collect()
+}
+
+/// Waits until an erasure is done.
+async fn done(bench: &Bench, erasure: &Erasure) -> Erasure {
+    let mut progress = bench.store.erasing();
+    let wait = async {
+        loop {
+            let now = bench.store.registry().erasure(&erasure.id).await.unwrap().unwrap();
+            if now.finished_at.is_some() {
+                return now;
+            }
+            progress.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), wait).await.expect("the erasure ends")
+}
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn canary(conversation: &str, number: u32) -> Call {
+    call(&format!("{ID}-{conversation}"), "agent-acme", &format!("{BODY} {number}"))
+}
+
+/// Everything that a tenant can have in a store, and as much of another's and of nobody's.
+async fn filled(bench: &Bench) {
+    two_tenants(bench).await;
+    for number in 0..60 {
+        receive(bench, &canary(&format!("{}", number % 7), number)).await;
+        receive(bench, &call(&format!("kept-{}", number % 7), "agent-other", &number.to_string()))
+            .await;
+    }
+    // The end of a call, again with other bytes, and again with the same.
+    for note in ["one", "two", "one"] {
+        let end = format!(
+            r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"{ID}-0","assistantId":"agent-acme"}},"note":"{BODY} {note}"}}}}"#
+        );
+        receive(bench, &Call::new(end)).await;
+    }
+    // A large body.
+    let large = canary("large", 0);
+    let body = String::from_utf8(large.body.to_vec()).unwrap();
+    let long = format!(r#"{{"x":"{}","#, BODY.repeat(90_000));
+    let large = Call { body: body.replacen('{', &long, 1).into(), ..large };
+    let kept = blob(&bench.store, &large.body, 1 << 20).await;
+    bench.store.append(&large.accepted_large_by(bench, kept).await, None).await.unwrap();
+    // Refused first: the ring of refused requests has its bytes as well.
+    let late = canary("late", 1);
+    bench.store.reject(&late.clone().with_token("old secret").unproven(), 401);
+    let refused = bench.store.rejections(hookgate_store::RejectionFilter::default(), ALL).await;
+    let receipt = receive(bench, &Call { late: true, ..late }).await;
+    let refused = refused.unwrap().pop().expect("it is kept");
+    bench.store.settle(refused.id, receipt.id());
+    // Of the same calls, before anybody knew whose they are, and against what is known.
+    receive(bench, &call(&format!("{ID}-0"), "agent-other", BODY)).await;
+    receive(bench, &call(&format!("{ID}-0"), "", &format!("{BODY} known by its call"))).await;
+}
+
+#[tokio::test]
+async fn nothing_of_an_erased_tenant_is_in_any_file() {
+    let bench = Bench::new();
+    filled(&bench).await;
+    let others = seen(&bench, &only("other")).await;
+    let before = seen(&bench, &Scope::Operator).await.len();
+    let places: Vec<String> = traces(bench.path(), BODY)
+        .iter()
+        .map(|it| it.split('/').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(places, ["blobs", "journal", "rejections"], "it is there");
+    let own: Vec<EventId> = seen(&bench, &only("acme")).await.iter().map(|it| it.id).collect();
+
+    let begun = bench.store.erase_tenant(&acme(), NOW).await.unwrap();
+    assert_eq!(begun.target, ErasureTarget::Tenant(acme()));
+    let done = done(&bench, &begun).await;
+    assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
+    // The ids stay in the heads of the journal, and nowhere else.
+    let ids = traces(bench.path(), ID);
+    assert!(!ids.is_empty() && ids.iter().all(|it| it.starts_with("journal/events/")), "{ids:?}");
+    let expected = own.len() as u64 + 2;
+    assert_eq!(done.events, expected, "its own, and what contradicts it on its calls");
+    assert!(done.bytes > 1_000_000, "{done:?}");
+
+    let look = async |bench: &Bench| {
+        assert!(bench.store.registry().tenant("acme").is_none());
+        assert!(seen(bench, &only("acme")).await.is_empty());
+        let violations = EventFilter::default();
+        assert!(bench.store.violations(&only("acme"), violations, ALL).await.unwrap().is_empty());
+        assert_eq!(format!("{:?}", seen(bench, &only("other")).await), format!("{others:?}"));
+        let all = seen(bench, &Scope::Operator).await;
+        assert_eq!(all.len(), before, "that there was something stays");
+        for event in all.iter().filter(|it| own.contains(&it.id)) {
+            assert!(event.is_erased && event.tenant.is_none() && event.headers.is_empty());
+            let told = format!("{event:?}{}", event.detail(None));
+            assert!(!told.contains(ID) && !told.contains("acme\""), "{told}");
+            assert!(bench.store.body(&Scope::Operator, event.id).await.unwrap().is_none());
+        }
+        for id in [format!("{ID}-0"), format!("{ID}-large")] {
+            let filter = EventFilter { conversation: Some(id.clone()), ..EventFilter::default() };
+            let found = bench.store.events(&Scope::Operator, filter, ALL).await.unwrap();
+            assert!(found.is_empty(), "{found:?}");
+            let known = bench.store.conversation(&Scope::Operator, "vapi", &id).await.unwrap();
+            assert!(known.is_none());
+        }
+    };
+    look(&bench).await;
+    let mut lost = Vec::new();
+    let bench = bench.between(|folder| {
+        assert!(check(folder, |_| {}).unwrap().is_clean());
+        lost = rows(folder);
+        rebuild(folder, |_| {}).unwrap();
+        assert_eq!(rows(folder), lost, "an index made anew knows no more");
+        assert!(check(folder, |_| {}).unwrap().is_clean());
+        let ids = traces(folder, ID);
+        assert!(ids.iter().all(|it| it.starts_with("journal/events/")), "{ids:?}");
+    });
+    look(&bench).await;
+    // What comes again is a repetition still, and brings nothing back.
+    add_tenant(bench.store.registry(), "acme").await;
+    bind(&bench, &acme(), "agent-acme").await;
+    assert!(receive(&bench, &canary("1", 1)).await.is_duplicate());
+    assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
+    // Who gets the name has nothing of who had it.
+    assert!(seen(&bench, &only("acme")).await.is_empty());
+    receive(&bench, &call("new-call", "agent-acme", "new")).await;
+    assert_eq!(seen(&bench, &only("acme")).await.len(), 1);
+    let copy = TempDir::new().unwrap();
+    let target = copy.path().join("copy");
+    backup(bench.path(), &target, |_| {}).unwrap();
+    assert_eq!(traces(&target, BODY), Vec::<String>::new());
+    assert!(check(&target, |_| {}).unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn nothing_of_an_erased_conversation_is_in_any_file_and_the_others_stay() {
+    for is_registered in [true, false] {
+        let bench = Bench::new();
+        two_tenants(&bench).await;
+        let id = format!("{ID}-x");
+        if is_registered {
+            let known = conversation(&acme(), &id);
+            bench.store.registry().register_conversation(known).await.unwrap();
+        }
+        let first = receive(&bench, &call(&id, "agent-acme", BODY)).await.id();
+        receive(&bench, &call("kept", "agent-acme", "kept")).await;
+        let note = |number| call(&id, "agent-acme", &format!("{BODY} {number}"));
+        receive_all(&bench, (0..600).map(note)).await;
+        receive(&bench, &call(&id, "agent-other", &format!("{BODY} against it"))).await;
+        let begun = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
+        let again = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
+        let done = done(&bench, &begun).await;
+        assert!(again.id == begun.id || again.row > begun.row, "one after the other");
+        assert_eq!(done.events, 602);
+        assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
+        let ids = traces(bench.path(), ID);
+        assert!(ids.iter().all(|it| it.starts_with("journal/events/")), "{ids:?}");
+        let ErasureTarget::Conversation { external_id, .. } = &done.target else { panic!() };
+        assert!(external_id.starts_with("sha256:"), "{external_id}");
+        let shown = bench.store.conversation(&Scope::Operator, "vapi", &id).await.unwrap();
+        assert!(shown.is_none());
+        assert_eq!(story(&seen(&bench, &only("acme")).await), ["2 accepted acme owned"]);
+        let erased = bench.store.event(&Scope::Operator, first).await.unwrap().unwrap();
+        assert!(
+            erased.is_erased && bench.store.body(&Scope::Operator, first).await.unwrap().is_none()
+        );
+        let bench = bench.between(|folder| {
+            assert!(check(folder, |_| {}).unwrap().is_clean());
+            let lost = rows(folder);
+            rebuild(folder, |_| {}).unwrap();
+            assert_eq!(rows(folder), lost);
+        });
+        let all =
+            bench.store.conversations(&Scope::Operator, ConversationFilter::default(), Rows::ALL);
+        let all: Vec<_> = all.await.unwrap().into_iter().map(|(_, it)| it.external_id).collect();
+        assert_eq!(all, ["kept"]);
+        // The call goes on: it is known anew by its next event.
+        receive(&bench, &call(&id, "agent-acme", "afterwards")).await;
+        let known = bench.store.conversation(&only("acme"), "vapi", &id).await.unwrap();
+        assert!(known.is_some());
+    }
+}
+
+/// Stops the eraser after the first piece until it is let go.
+fn gated() -> (Options, Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>) {
+    let gate = Arc::new((std::sync::Mutex::new(false), std::sync::Condvar::new()));
+    let held = Arc::clone(&gate);
+    let hook: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(move |_| {
+        let mut open = held.0.lock().unwrap();
+        while !*open {
+            open = held.1.wait(open).unwrap();
+        }
+    });
+    (Options { erasing: Hook(Some(hook)), ..Options::default() }, gate)
+}
+
+#[tokio::test]
+async fn from_the_beginning_of_its_erasure_on_nothing_becomes_a_tenants() {
+    let (options, gate) = gated();
+    let bench = Bench::with(options);
+    two_tenants(&bench).await;
+    receive_all(&bench, (0..600).map(|number| canary("a", number))).await;
+    // Decided before, stored afterwards.
+    let (slow, adopting) = {
+        let readable = canary("slow", 1).readable();
+        bench.store.attribute(readable).await.unwrap().unwrap()
+    };
+    let nobodys = receive(&bench, &call("call-n", "agent-x", "1")).await.id();
+    let begun = bench.store.erase_tenant(&acme(), NOW).await.unwrap();
+    let mut progress = bench.store.erasing();
+    progress.changed().await.unwrap();
+
+    let refused = bench.store.append(&slow, adopting).await.unwrap_err();
+    assert_eq!(refused, Unavailable::Behind, "come again, and be judged anew");
+    let again = try_to_receive(&bench.store, &canary("slow", 1)).await.unwrap();
+    let again = bench.store.event(&Scope::Operator, again.id()).await.unwrap().unwrap();
+    assert_eq!((again.tenant, again.ownership.as_str()), (None, "unattributed"));
+    let mut tokened = call("call-t", "", BODY);
+    tokened.url_token = Some(Token { id: "tok_1".to_owned(), tenant: Some(acme()) });
+    receive(&bench, &tokened).await;
+    let released = bench.store.release(nobodys, Some(acme()), "operator", "c", NOW).await;
+    assert_eq!(released.unwrap_err(), hookgate_store::DecideError::NoSuchTenant);
+    let present = bench.store.erase_tenant(&acme(), NOW).await.unwrap();
+    assert_eq!(present.id, begun.id, "it is being erased already");
+
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    let done = done(&bench, &begun).await;
+    assert_eq!(done.events, 600);
+    assert!(seen(&bench, &only("acme")).await.is_empty());
+    let kept: Vec<String> = story(&seen(&bench, &Scope::Operator).await)[..3].to_vec();
+    assert_eq!(
+        kept,
+        [
+            "603 quarantined - unattributed",
+            "602 quarantined - unattributed",
+            "601 quarantined - unattributed"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_stopped_goes_on_at_the_next_start() {
+    let (options, gate) = gated();
+    let bench = Bench::with(options);
+    two_tenants(&bench).await;
+    receive_all(&bench, (0..1_300).map(|number| canary("a", number))).await;
+    let begun = bench.store.erase_tenant(&acme(), NOW).await.unwrap();
+    bench.store.erasing().changed().await.unwrap();
+    let copied = TempDir::new().unwrap();
+    // What a crash would leave at this moment.
+    crate::bench::copy(bench.path(), copied.path());
+    let is_half = bench.store.registry().erasure(&begun.id).await.unwrap().unwrap();
+    assert!(is_half.finished_at.is_none() && is_half.events > 0, "{is_half:?}");
+    assert!(check(bench.path(), |_| {}).unwrap().is_clean(), "a half erased store is whole");
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    let finished = done(&bench, &begun).await;
+    assert_eq!(finished.events, 1_300);
+
+    for loses_index in [false, true] {
+        let target = TempDir::new().unwrap();
+        crate::bench::copy(copied.path(), target.path());
+        if loses_index {
+            lose_index(target.path());
+        }
+        let store = open(target.path(), &Options::default());
+        let bench = Bench { store, folder: target, options: Options::default() };
+        assert!(
+            !traces(bench.path(), BODY).is_empty()
+                || bench.store.registry().tenant("acme").is_none()
+        );
+        done(&bench, &begun).await;
+        assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
+        let bench = bench.between(|folder| assert!(check(folder, |_| {}).unwrap().is_clean()));
+        assert!(bench.store.registry().tenant("acme").is_none());
+    }
+}
+
+/// The folder of the child's store, in its environment.
+const CHILD: &str = "HOOKGATE_ERASING_CHILD";
+
+/// Not a test by itself: what the next one starts as a process, and kills.
+#[test]
+fn a_process_that_erases() {
+    let Some(folder) = std::env::var_os(CHILD) else { return };
+    let hook: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(|events| {
+        writeln!(std::io::stdout(), "\nerased {events}").unwrap();
+        if events > 600 {
+            // Until it is killed.
+            loop {
+                std::thread::park();
+            }
+        }
+    });
+    let options = Options { erasing: Hook(Some(hook)), ..Options::default() };
+    let store = open(Path::new(&folder), &options);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        store.erase_tenant(&acme(), NOW).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
+#[tokio::test]
+async fn an_erasure_goes_on_after_its_process_was_killed() {
+    let bench = Bench::new();
+    two_tenants(&bench).await;
+    receive_all(&bench, (0..1_500).map(|number| canary("a", number))).await;
+    let Bench { store, folder, options } = bench;
+    store.close();
+    drop(store);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "erasure::a_process_that_erases", "--nocapture"])
+        .env(CHILD, folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let erased = lines.map(Result::unwrap).find(|it| it == "erased 1024");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(erased.is_some(), "the child got half-way");
+    assert!(!traces(folder.path(), BODY).is_empty(), "and not further");
+
+    let store = open(folder.path(), &options);
+    let bench = Bench { store, folder, options };
+    let running = bench.store.registry().erasures(Rows::ALL).await.unwrap().remove(0);
+    let finished = done(&bench, &running).await;
+    assert_eq!(finished.events, 1_500, "each is counted once");
+    assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
+    let ids = traces(bench.path(), ID);
+    assert!(ids.iter().all(|it| it.starts_with("journal/events/")), "{ids:?}");
+    bench.between(|folder| assert!(check(folder, |_| {}).unwrap().is_clean()));
+}
+
+#[tokio::test]
+async fn erasing_who_is_not_there_is_refused() {
+    let bench = Bench::new();
+    let refused = bench.store.erase_tenant(&acme(), NOW).await.unwrap_err();
+    assert!(matches!(refused, hookgate_store::RegistryError::NoSuchTenant), "{refused:?}");
+    let empty = add_tenant(bench.store.registry(), "empty").await;
+    let begun = bench.store.erase_tenant(&empty, NOW).await.unwrap();
+    assert_eq!(done(&bench, &begun).await.events, 0);
+    let anew = bench.store.registry().add_tenant(empty, "Anew".to_owned(), NOW).await.unwrap();
+    assert!(matches!(anew, Written::Created(_)));
+}
