@@ -98,7 +98,12 @@ pub(crate) struct One {
     responses(
         (status = 201, description = "It is bound.", body = Shown),
         (status = 200, description = "It was bound to this tenant already.", body = Shown),
-        (status = 409, description = "It is bound to another tenant.", body = Sent, content_type = "application/problem+json"),
+        (
+            status = 409,
+            description = "It is bound to another tenant.",
+            body = Sent,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn add(

@@ -155,7 +155,12 @@ pub(crate) struct Filter {
     responses(
         (status = 201, description = "It is registered.", body = Shown),
         (status = 200, description = "It was registered already.", body = Shown),
-        (status = 409, description = "It is another tenant's.", body = Sent, content_type = "application/problem+json"),
+        (
+            status = 409,
+            description = "It is another tenant's.",
+            body = Sent,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn add(

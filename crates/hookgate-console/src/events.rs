@@ -125,7 +125,12 @@ pub(crate) async fn show(
             body = shapes::Bytes,
             content_type = "application/octet-stream",
         ),
-        (status = 410, description = "They were erased.", body = Sent, content_type = "application/problem+json"),
+        (
+            status = 410,
+            description = "They were erased.",
+            body = Sent,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn raw(

@@ -48,7 +48,11 @@ const OTHER_SECRETS_MAX: usize = 16;
     path = "/v1/rejections",
     tag = "rejections",
     params(Filter, Ordered),
-    responses((status = 200, description = "Without headers.", body = Listing<shapes::RejectionSummary>)),
+    responses((
+        status = 200,
+        description = "Without headers.",
+        body = Listing<shapes::RejectionSummary>,
+    )),
 )]
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,

@@ -53,7 +53,12 @@ impl Wish for Release {
             description = "The event as it is now, without headers and payload.",
             body = shapes::EventSummary,
         ),
-        (status = 409, description = "It is accepted already, or not proven.", body = Sent, content_type = "application/problem+json"),
+        (
+            status = 409,
+            description = "It is accepted already, or not proven.",
+            body = Sent,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn release(

@@ -88,7 +88,11 @@ pub(crate) struct MadeSource {
     path = "/v1/sources",
     tag = "sources",
     params(Paged),
-    responses((status = 200, description = "Those of the configuration first.", body = Listing<Shown>)),
+    responses((
+        status = 200,
+        description = "Those of the configuration first.",
+        body = Listing<Shown>,
+    )),
 )]
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
@@ -120,8 +124,17 @@ pub(crate) async fn list(
     tag = "sources",
     request_body = SourceSettings,
     responses(
-        (status = 201, description = "It takes requests. The token is shown this once.", body = MadeSource),
-        (status = 409, description = "There is a source with this name.", body = Sent, content_type = "application/problem+json"),
+        (
+            status = 201,
+            description = "It takes requests. The token is shown this once.",
+            body = MadeSource,
+        ),
+        (
+            status = 409,
+            description = "There is a source with this name.",
+            body = Sent,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn add(
@@ -176,7 +189,12 @@ pub(crate) async fn add(
     params(("name" = String, Path, description = "The source.")),
     responses(
         (status = 204, description = "It takes no more requests."),
-        (status = 409, description = "It is built in or configured in the file.", body = Sent, content_type = "application/problem+json"),
+        (
+            status = 409,
+            description = "It is built in or configured in the file.",
+            body = Sent,
+            content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn remove(
