@@ -101,12 +101,11 @@ impl Live {
         before: &HashMap<String, (Timestamp, Arc<Source>)>,
     ) -> anyhow::Result<Arc<Source>> {
         let kept = before.get(&row.name).filter(|(at, _)| *at == row.created_at);
-        let source = match kept {
-            Some((_, source)) => Arc::clone(source),
-            None => {
-                let settings = SourceSettings::open(row, &self.secrets).await?;
-                Arc::new(config::made(&settings)?)
-            }
+        let source = if let Some((_, source)) = kept {
+            Arc::clone(source)
+        } else {
+            let settings = SourceSettings::open(row, &self.secrets).await?;
+            Arc::new(config::made(&settings)?)
         };
         self.made.insert(row.name.clone(), (row.created_at, Arc::clone(&source)));
         Ok(source)
@@ -125,7 +124,7 @@ impl Live {
                     self.applied.send_replace(version);
                 }
                 Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "the sources stay as they were")
+                    tracing::error!(error = format!("{error:#}"), "the sources stay as they were");
                 }
             }
             if changed.changed().await.is_err() {

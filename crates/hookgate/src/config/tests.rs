@@ -2,6 +2,7 @@
 
 use hookgate_core::attribution::Rule;
 use hookgate_core::source::Verification;
+use hookgate_core::tenant::TenantId;
 
 use super::*;
 
@@ -56,7 +57,7 @@ fn the_example_shows_every_default() {
     assert_eq!(acme.paths, ["/hooks/acme"]);
     let rule = Rule::default();
     assert_eq!(acme.source.rule, rule);
-    assert_eq!(acme.source.tenant.as_ref().map(|it| it.as_str()), Some("acme"));
+    assert_eq!(acme.source.tenant.as_ref().map(TenantId::as_str), Some("acme"));
 }
 
 #[test]

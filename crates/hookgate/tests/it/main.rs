@@ -9,6 +9,7 @@
 
 mod audit;
 mod bench;
+mod canary;
 mod environment;
 mod help;
 mod listening;
