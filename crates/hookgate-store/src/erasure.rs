@@ -132,6 +132,8 @@ impl Eraser {
                 erased.done_seq = last_seq;
             }
         }
+        // Conversations of which nothing is left are out of the index.
+        lock(&self.registry.shared().known).forget_conversations(last_seq);
         self.empty_side_files()?;
         self.registry.finish_erasure(id, erased, now()).map_err(Stop::Registry)?;
         while !self.registry.empty_side_file() {

@@ -147,6 +147,7 @@ impl Index {
         };
         for sql in [
             "DELETE FROM blobs WHERE seq IN (SELECT seq FROM events WHERE log = 1 AND place < ?1)",
+            "DELETE FROM erased WHERE seq IN (SELECT seq FROM events WHERE log = 1 AND place < ?1)",
             "DELETE FROM events WHERE log = 1 AND place < ?1",
         ] {
             transaction.prepare_cached(sql)?.execute([oldest])?;

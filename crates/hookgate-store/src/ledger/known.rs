@@ -130,6 +130,17 @@ impl Known {
         self.owners.get(shelf(provider, kind), id)
     }
 
+    /// Forgets the answers about conversations that are known, and adoptions up to a place:
+    /// some are not known any more, and the index says which.
+    pub(crate) fn forget_conversations(&mut self, indexed: u64) {
+        self.conversations.retain(|_| false);
+        for adoptions in self.adopting.values_mut() {
+            adoptions.retain(|_, it| it.seq.is_none_or(|seq| seq > indexed));
+        }
+        self.adoptions = self.adopting.values().map(HashMap::len).sum();
+        self.change();
+    }
+
     /// What is known of a conversation, if that is in memory.
     pub(super) fn conversation(&mut self, key: Key<'_>) -> Option<Answer<Arc<Conversation>>> {
         if let Some(found) = self.becoming_known(key) {

@@ -1,5 +1,6 @@
 //! Retention: what is old enough goes, what is not stays, and what comes again is known.
 
+use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{EventFilter, Options, RejectionFilter, check, rebuild};
@@ -55,11 +56,14 @@ async fn events_go_when_their_tenant_or_their_source_wants_it_whichever_is_first
     }
     let refused = call("r", "agent-acme", "refused").to("short").with_token("wrong");
     bench.store.reject(&refused.at(day(0).millis()).unproven(), 401);
+    let forged = call("f", "agent-acme", "forged").to("short").with_token("wrong");
+    bench.store.quarantine(&forged.at(day(0).millis()).recorded()).await.unwrap();
     bench.store.set_retention([("short".to_owned(), 3)]);
     let all = notes(&bench).await;
+    assert_eq!(all.len(), 7);
     assert_eq!(bench.store.sweep(day(2)).await.unwrap(), 0);
     assert_eq!(notes(&bench).await, all, "nothing is too old");
-    assert_eq!(bench.store.sweep(day(4)).await.unwrap(), 2);
+    assert_eq!(bench.store.sweep(day(4)).await.unwrap(), 3, "two proven, and one that is not");
     assert_eq!(
         notes(&bench).await,
         ["0 vapi agent-acme", "0 vapi agent-other", "5 vapi agent-acme", "9 short agent-other"]
@@ -120,6 +124,8 @@ async fn a_segment_goes_when_all_in_it_is_too_old_and_its_keys_stay() {
         assert_eq!(seen(bench, &only("acme")).await.len(), 100, "and brings nothing back");
         let gone = bench.store.event(&Scope::Operator, living.id()).await.unwrap();
         assert!(gone.is_none_or(|it| it.is_erased));
+        let recovered = bench.store.snapshot().recovered;
+        assert_eq!((recovered.missing, recovered.corrupt), (0, 0));
     };
     look(&bench).await;
     let bench = bench.reopen();
@@ -158,6 +164,9 @@ async fn a_conversation_is_known_as_long_as_an_event_of_it_is_kept() {
     assert_eq!(known(&bench).await, [true, true]);
     bench.store.sweep(day(12)).await.unwrap();
     assert_eq!(known(&bench).await, [false, true], "the first event of the long one is erased");
+    let claim = Claim::new(ClaimKind::Conversation, Some("short".to_owned()));
+    let consulted = bench.store.ledger().consult("vapi", &[claim]).await.unwrap();
+    assert_eq!(consulted.conversation, None, "nor is it known to who attributes");
     let bench = bench.between(lose_index);
     assert_eq!(known(&bench).await, [false, true]);
     // So nobody else can take it over.
