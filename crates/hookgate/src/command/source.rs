@@ -35,7 +35,12 @@ pub(crate) fn run(command: Source, environment: &Environment) -> anyhow::Result<
                 record::list(&list(&api).await?, &COLUMNS, print.json, "There are no sources.")
             }
             Source::Show { name, print } => {
-                record::show(&find(&api, &name).await?, print.json)?;
+                let source = find(&api, &name).await?;
+                if print.json {
+                    line(source)?;
+                } else {
+                    show(&source)?;
+                }
                 Ok(Outcome::Done)
             }
             Source::Remove { name, print } => remove(&api, &name, print.json).await,
@@ -68,6 +73,26 @@ async fn find(api: &Api, name: &str) -> anyhow::Result<Value> {
     let found = sources.find(|it| it.get("name").and_then(Value::as_str) == Some(name));
     found.ok_or_else(|| anyhow::anyhow!(missing(name)))
 }
+
+/// Prints a source, and its schemes as a table.
+fn show(source: &Value) -> anyhow::Result<()> {
+    record::print(source, &["policy", "schemes"])?;
+    let schemes = source.pointer("/policy/schemes").and_then(Value::as_array);
+    let Some(schemes) = schemes.filter(|it| !it.is_empty()) else { return Ok(()) };
+    line(match source.pointer("/policy/takes").and_then(Value::as_str) {
+        Some("any") => "\nAny one of these proofs will do:",
+        _ => "\nThe first of these that is there decides:",
+    })?;
+    record::print_table(schemes, &SCHEMES)
+}
+
+const SCHEMES: [Column; 5] = [
+    ("  SCHEME", |it| format!("  {}", text(it, "/name", CELL_CHARS_MAX))),
+    ("PROOF", |it| text(it, "/proof", CELL_CHARS_MAX)),
+    ("HEADER", |it| text(it, "/header", CELL_CHARS_MAX)),
+    ("DIGEST", |it| text(it, "/digest", CELL_CHARS_MAX)),
+    ("TIME", |it| text(it, "/timestamp", CELL_CHARS_MAX)),
+];
 
 fn missing(name: &str) -> String {
     let name = hookgate_core::mask::visible(name);

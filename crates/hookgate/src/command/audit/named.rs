@@ -93,9 +93,9 @@ impl Named {
                 .chain(field("/tenant"))
                 .map(str::to_owned);
             self.add_beside(id.clone(), word("tenant"), tenants.collect(), event);
-            // What was released has an owner, whatever its verdict.
-            let is_unowned =
-                field("/attribution/verdict") == Some("unattributed") && field("/tenant").is_none();
+            // What was released is settled, whatever its verdict.
+            let is_unowned = field("/attribution/verdict") == Some("unattributed")
+                && field("/decision/kind") != Some("release");
             if is_unowned && (BINDABLE.contains(&kind) || kind == "organization") {
                 self.add_unowned(id, event);
             }
@@ -193,9 +193,9 @@ impl Named {
             topic: "cross_tenant",
             source: None,
             what: format!(
-                "{provider} {kind} {id} stands together with ids of {} in {} events",
+                "{provider} {kind} {id} stands together with ids of {} in {}",
                 beside.tenants.iter().map(String::as_str).collect::<Vec<_>>().join(" and "),
-                beside.events
+                counted(beside.events, "event")
             ),
             evidence: vec![beside.example.clone()],
             advice: match &beside.own {
@@ -217,16 +217,26 @@ impl Named {
         let one = |(id, unowned): (&Id, &Unowned)| {
             let [provider, kind, external_id] = id;
             let severity = if enforces(&unowned.source) { Severity::Human } else { Severity::Note };
-            let what = format!(
-                "{provider} {kind} {external_id} is bound to nobody: {} events, {} of them in quarantine",
-                unowned.events, unowned.quarantined
+            let events = format!(
+                "{}, of which {} in quarantine",
+                counted(unowned.events, "event"),
+                unowned.quarantined
             );
-            let advice = if kind == "organization" {
-                format!("`hookgate tenant add {external_id} --name …`, or correct what sends it")
+            let (what, advice) = if kind == "organization" {
+                (
+                    format!("{provider} org_id {external_id} is no tenant: {events}"),
+                    format!(
+                        "`hookgate tenant add {external_id} --name …`, or correct what sends it"
+                    ),
+                )
             } else {
                 let arguments = binding::arguments(provider, kind, external_id);
-                format!(
-                    "`hookgate binding add --tenant TENANT {arguments}`, then `hookgate events reattribute`"
+                (
+                    format!("{provider} {kind} {external_id} is bound to nobody: {events}"),
+                    format!(
+                        "`hookgate binding add --tenant TENANT {arguments}`, then `hookgate events \
+                         reattribute`"
+                    ),
                 )
             };
             Finding::of_source(severity, "unbound", &unowned.source, what, advice)
@@ -246,8 +256,8 @@ impl Named {
         found.sort_by_key(|(id, it, _)| (std::cmp::Reverse(it.quarantined), *id));
         let one = |([provider, kind, id], unowned, tenant): (&Id, &Unowned, &String)| {
             let what = format!(
-                "{} events in quarantine name {provider} {kind} {id}, which is bound to {tenant} by now",
-                unowned.quarantined
+                "{provider} {kind} {id} is bound to {tenant} by now, and {} in quarantine named it before",
+                counted(unowned.quarantined, "event")
             );
             let advice = format!("`hookgate events reattribute --source {}`", unowned.source);
             Finding::of_source(Severity::Human, "reattribute", &unowned.source, what, advice)
@@ -255,6 +265,11 @@ impl Named {
         };
         found.into_iter().map(one).collect()
     }
+}
+
+/// So many of these.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn count(number: &mut u64) {
@@ -357,7 +372,7 @@ mod tests {
             &[],
             "auto",
             &[
-                "Human unbound | vapi agent a b is bound to nobody: 2 events, 2 of them … `hookgate binding add --tenant TENANT --provider vapi --kind agent 'a b'`",
+                "Human unbound | vapi agent a b is bound to nobody: 2 events, of which 2 in quarantine … `hookgate binding add --tenant TENANT --provider vapi --kind agent 'a b'`",
             ],
         );
         check(&twice, &[], "observe", &["Note unbound"]);
@@ -366,7 +381,7 @@ mod tests {
             &[("agent", "a b", "acme")],
             "auto",
             &[
-                "Human reattribute | 2 events in quarantine name vapi agent a b, which is bound to acme … `hookgate events reattribute --source vapi`",
+                "Human reattribute | vapi agent a b is bound to acme by now, and 2 events … `hookgate events reattribute --source vapi`",
             ],
         );
     }

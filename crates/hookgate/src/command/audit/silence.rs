@@ -64,8 +64,8 @@ pub(super) fn judge(source: &SourceFacts, times: &[Timestamp], now: Timestamp) -
 fn never(source: &SourceFacts) -> Option<Finding> {
     source.is_set_up().then(|| {
         let what = "it is set up, and nothing proven ever came";
-        let advice = "paste its URL into the provider's dashboard: `hookgate doctor` prints it; \
-                      `hookgate send` tries it out";
+        let advice = "paste its URL into the provider's dashboard: `hookgate doctor` prints it, and that \
+                      with a token was shown when it was made; `hookgate send` tries it out";
         Finding::of_source(Severity::Note, "silent", &source.name, what, advice)
     })
 }

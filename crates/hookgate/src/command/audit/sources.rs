@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::finding::{Finding, Report, Severity};
-use super::named::Named;
+use super::named::{Named, counted};
 
 /// A source as the API shows it.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,10 +99,31 @@ impl SourceFacts {
         Finding::of_source(severity, topic, &self.name, what, advice)
     }
 
-    /// The schemes of which this holds, by name.
-    fn schemes(&self, holds: impl Fn(&Scheme) -> bool) -> Vec<&str> {
+    /// The schemes that can prove something here, because there is a secret for them.
+    fn in_force(&self) -> impl Iterator<Item = &Scheme> {
         let schemes = self.policy.iter().flat_map(|it| &it.schemes);
-        schemes.filter(|it| holds(it)).map(|it| it.name.as_str()).collect()
+        schemes.filter(|it| match it.proof.as_str() {
+            "body_key" => self.account_keys > 0,
+            _ => self.secrets > 0,
+        })
+    }
+
+    /// The schemes in force of which this holds, by name.
+    fn schemes(&self, holds: impl Fn(&Scheme) -> bool) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.in_force().filter(|it| holds(it)).map(|it| it.name.as_str()).collect();
+        // One name may stand for several headers.
+        names.dedup();
+        names
+    }
+
+    /// How it gets a secret.
+    fn how_to_set_a_secret(&self) -> String {
+        if self.configured {
+            return "set its secret (`hookgate doctor` says where)".to_owned();
+        }
+        let name = &self.name;
+        format!("`hookgate source remove {name}`, and add it again with --secret-file")
     }
 }
 
@@ -122,19 +143,17 @@ pub(super) fn judge(sources: &[SourceFacts], tenancy: Tenancy, named: &Named, re
 /// Whether anybody can send.
 fn verification(source: &SourceFacts, named: &Named) -> Option<Finding> {
     let unproven = named.unproven(&source.name);
-    let taken = format!("{unproven} requests without proof came");
+    let taken = match unproven {
+        0 => "nothing came".to_owned(),
+        count => format!("without proof came: {count}"),
+    };
     let finding = match source.verification.as_str() {
-        "open" if unproven > 0 || source.is_set_up() => source.finding(
-            Severity::Human,
+        "open" => source.finding(
+            // What nobody set up and nobody calls is only there.
+            if unproven > 0 || source.is_set_up() { Severity::Human } else { Severity::Note },
             "verification",
             format!("it has no secret, so anybody can send to it; {taken}"),
-            "set its secret: `hookgate doctor` says where; until then nothing of it is acted on",
-        ),
-        "open" => source.finding(
-            Severity::Note,
-            "verification",
-            "it has no secret, so anybody can send to it; nothing came".to_owned(),
-            "set its secret if you use it: `hookgate doctor` says where",
+            &format!("{}; until then nothing of it is acted on", source.how_to_set_a_secret()),
         ),
         "record" => source.finding(
             Severity::Human,
@@ -223,7 +242,7 @@ fn weak_proof(source: &SourceFacts, named: &Named) -> Vec<Finding> {
     let in_use = |schemes: &[&str]| {
         let counts = schemes.iter().filter_map(|scheme| {
             let count = named.proven_by(&source.name, scheme);
-            (count > 0).then(|| format!("{count} events were proven by {scheme}"))
+            (count > 0).then(|| format!("{scheme} proved {}", counted(count, "event")))
         });
         counts.collect::<Vec<_>>()
     };
@@ -276,12 +295,11 @@ fn weak_proof(source: &SourceFacts, named: &Named) -> Vec<Finding> {
 /// Several proofs of which one is enough.
 fn alternatives(source: &SourceFacts) -> Option<Finding> {
     let policy = source.policy.as_ref()?;
-    let mut headers: Vec<&str> =
-        policy.schemes.iter().filter_map(|it| it.header.as_deref()).collect();
+    let mut headers: Vec<&str> = source.in_force().filter_map(|it| it.header.as_deref()).collect();
     headers.sort_unstable();
     headers.dedup();
     let what = match policy.takes.as_str() {
-        "any" if policy.schemes.len() > 1 => {
+        "any" if source.in_force().count() > 1 => {
             "any one valid proof is enough: a wrong one beside it is not looked at".to_owned()
         }
         "first" if headers.len() > 1 => format!(

@@ -77,8 +77,8 @@ fn unbound(events: &[Value], report: &mut Report) {
     let unowned = events
         .iter()
         .filter(|it| it.pointer("/attribution/verdict") == Some(&Value::from("unattributed")))
-        // What was released has an owner, whatever its verdict.
-        .filter(|it| it.get("tenant").is_none_or(Value::is_null))
+        // What was released is settled, whatever its verdict.
+        .filter(|it| it.pointer("/decision/kind") != Some(&Value::from("release")))
         .filter(|it| it.pointer("/verification/verdict") == Some(&Value::from("verified")));
     let mut ids = BTreeSet::new();
     for event in unowned {
