@@ -126,7 +126,7 @@ impl Index {
             "BEGIN;
              INSERT OR IGNORE INTO conversations SELECT * FROM temp.revived AS it WHERE EXISTS
              (SELECT 1 FROM events WHERE conversation = it.external_id AND provider = it.provider
-              AND tenant = it.tenant) ORDER BY seq;
+              AND +tenant = it.tenant) ORDER BY seq;
              DELETE FROM temp.revived;
              COMMIT;",
         )
@@ -164,7 +164,7 @@ impl Index {
             let mut forget = connection.prepare_cached(
                 "DELETE FROM conversations WHERE external_id = ?1 AND provider = ?2 AND NOT EXISTS
                  (SELECT 1 FROM events WHERE conversation = ?1 AND provider = ?2
-                  AND tenant = conversations.tenant)",
+                  AND +tenant = conversations.tenant)",
             )?;
             for (conversation, provider) in &conversations {
                 forget.execute(params![conversation, provider])?;

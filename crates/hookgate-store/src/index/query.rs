@@ -161,7 +161,11 @@ impl Terms {
         let words = [
             ("provider = ?", &filter.provider),
             ("source = ?", &filter.source),
-            ("tenant = ?", &filter.tenant),
+            // A conversation has fewer events than its tenant: that index is the better one.
+            (
+                if filter.conversation.is_some() { "+tenant = ?" } else { "tenant = ?" },
+                &filter.tenant,
+            ),
             ("type = ?", &filter.event_type),
             ("kind = ?", &filter.kind),
         ];
@@ -222,11 +226,12 @@ pub(crate) fn by_id(
     id: EventId,
 ) -> Result<Option<Found>, rusqlite::Error> {
     let Some(at) = time_of(id) else { return Ok(None) };
+    // The signs keep SQLite from making an index of all events, just for this.
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM spans CROSS JOIN events
          WHERE first_at <= ?1 AND last_at >= ?1
          AND events.seq BETWEEN span << {SPAN_BITS} AND ((span + 1) << {SPAN_BITS}) - 1
-         AND received_at = ?1 AND events.id = ?2"
+         AND +received_at = ?1 AND +events.id = ?2"
     ))?;
     select.query_row(rusqlite::params![at, id.0.as_bytes()], found).optional()
 }
@@ -290,3 +295,6 @@ pub(crate) fn decided(
     };
     select.query_row([signed(seq)], read).optional()
 }
+
+#[cfg(test)]
+mod tests;
