@@ -36,6 +36,7 @@ use crate::options::Hook;
 use crate::record::EventId;
 use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
 use crate::rejections::{Rejections, now};
+use crate::scrub::Scrubbed;
 use crate::store::Store;
 
 /// Events erased at once: two syncs of the disk, one transaction of the index, and one of
@@ -60,6 +61,13 @@ pub fn foreign(key: &MaskKey, id: &str) -> String {
     format!("sha256:{}", hex::encode(hash.get(..HASH_BYTES).unwrap_or_default()))
 }
 
+/// Whether that is what [`foreign`] makes.
+pub(crate) fn is_foreign(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:");
+    digits
+        .is_some_and(|it| it.len() == 2 * HASH_BYTES && it.bytes().all(|it| it.is_ascii_hexdigit()))
+}
+
 /// Why an erasure stops before it is done. It is begun again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
@@ -73,6 +81,15 @@ pub(crate) enum Stop {
     Registry(#[source] RegistryError),
     #[error("bytes could not be erased")]
     Io(#[source] io::Error),
+}
+
+impl Stop {
+    fn index(error: Unavailable) -> Self {
+        match error {
+            Unavailable::Closing => Self::Closing,
+            error => Self::Index(error),
+        }
+    }
 }
 
 /// Erases. One erasure after the other.
@@ -96,16 +113,45 @@ impl Eraser {
     /// Carries out every erasure that is not done.
     pub(crate) fn finish_all(&self) -> Result<(), Stop> {
         let _turn = lock(&self.turn);
-        // A process that was killed may have left what it erased in the side file.
-        self.registry.empty_side_file();
-        for erasure in self.registry.running_erasures().map_err(Stop::Registry)? {
-            self.finish(&erasure)?;
-        }
-        Ok(())
+        let running = self.registry.running_erasures().map_err(Stop::Registry)?;
+        self.finish(&running).map(drop)
     }
 
-    /// Carries out one.
-    pub(crate) fn finish(&self, erasure: &Erasure) -> Result<Erased, Stop> {
+    /// Carries out erasures; gives how many events that were.
+    pub(crate) fn finish(&self, erasures: &[Erasure]) -> Result<u64, Stop> {
+        if erasures.is_empty() {
+            return Ok(0);
+        }
+        let mut events = 0_u64;
+        let mut done = Vec::with_capacity(erasures.len());
+        for erasure in erasures {
+            done.push(self.carry_out(erasure)?);
+        }
+        self.scrub(|eraser, from| {
+            let scrubbed = eraser.door.have(INDEX_WAIT_MAX, move |index, _| index.scrub(from));
+            scrubbed.map_err(Stop::index)
+        })?;
+        for erasure in erasures {
+            self.registry.unname_erasure(&erasure.id).map_err(Stop::Registry)?;
+        }
+        self.scrub(|eraser, from| eraser.registry.scrub(from).map_err(Stop::Registry))?;
+        for (erasure, erased) in erasures.iter().zip(done) {
+            let id = &erasure.id;
+            self.registry.finish_erasure(id, erased, now()).map_err(Stop::Registry)?;
+            events = events.saturating_add(erased.events);
+            tracing::info!(
+                erasure.id = id,
+                events = erased.events,
+                bytes = erased.bytes,
+                "an erasure is done"
+            );
+        }
+        self.tell();
+        Ok(events)
+    }
+
+    /// Erases what one of them is about, up to its row in the registry.
+    fn carry_out(&self, erasure: &Erasure) -> Result<Erased, Stop> {
         let Erasure { id, events, bytes, .. } = erasure;
         let mut erased = Erased { done_seq: 0, events: *events, bytes: *bytes };
         // Who decided before the wish is done now; what was placed before it is in the index.
@@ -116,36 +162,22 @@ impl Eraser {
         match &erasure.target {
             ErasureTarget::Tenant(tenant) => {
                 self.walk(Whose::Tenant(tenant.as_str()), &mut walk)?;
-                erased.done_seq = last_seq;
                 let tenant = tenant.to_string();
                 self.change(move |index| index.forget_tenant(&tenant, last_seq))?;
             }
             ErasureTarget::Conversation { provider, external_id } => {
                 self.walk(Whose::Conversation(provider, external_id), &mut walk)?;
-                erased.done_seq = last_seq;
                 let (provider, external_id) = (provider.clone(), external_id.clone());
                 self.change(move |index| index.forget_conversation(&provider, &external_id))?;
             }
             ErasureTarget::Before { at, tenant, source } => {
                 walk.before = Some(*at);
                 self.expire(&mut walk, tenant.as_ref(), source.as_deref())?;
-                erased.done_seq = last_seq;
             }
         }
+        erased.done_seq = last_seq;
         // Conversations of which nothing is left are out of the index.
         lock(&self.registry.shared().known).forget_conversations(last_seq);
-        self.empty_side_files()?;
-        self.registry.finish_erasure(id, erased, now()).map_err(Stop::Registry)?;
-        while !self.registry.empty_side_file() {
-            self.pause()?;
-        }
-        self.progress.send_modify(|it| *it = it.wrapping_add(1));
-        tracing::info!(
-            erasure.id = id,
-            events = erased.events,
-            bytes = erased.bytes,
-            "an erasure is done"
-        );
         Ok(erased)
     }
 
@@ -204,7 +236,7 @@ impl Eraser {
             part.after = last;
             walk.erased.done_seq = last;
             self.registry.progress_erasure(walk.id, *walk.erased).map_err(Stop::Registry)?;
-            self.progress.send_modify(|it| *it = it.wrapping_add(1));
+            self.tell();
             if let Some(hook) = &self.hook.0 {
                 hook(walk.erased.events);
             }
@@ -255,23 +287,23 @@ impl Eraser {
         mut change: impl FnMut(&mut crate::index::Index) -> Result<(), rusqlite::Error> + Send + 'static,
     ) -> Result<(), Stop> {
         let done = self.door.have(INDEX_WAIT_MAX, move |index, _| change(index));
-        done.map_err(|error| match error {
-            Unavailable::Closing => Stop::Closing,
-            error => Stop::Index(error),
-        })
+        done.map_err(Stop::index)
     }
 
-    /// Nothing that was erased is left in the side file of the index.
-    fn empty_side_files(&self) -> Result<(), Stop> {
+    /// Leaves nothing that was erased in a database.
+    fn scrub(&self, some: impl Fn(&Self, u32) -> Result<Scrubbed, Stop>) -> Result<(), Stop> {
+        let mut from = 1;
         loop {
-            let done = self.door.have(INDEX_WAIT_MAX, |index, _| index.empty_side_file());
-            match done {
-                Ok(true) => return Ok(()),
-                Ok(false) => self.pause()?,
-                Err(Unavailable::Closing) => return Err(Stop::Closing),
-                Err(error) => return Err(Stop::Index(error)),
+            match some(self, from)? {
+                Scrubbed::Busy => self.pause()?,
+                Scrubbed::Next(page) => from = page,
+                Scrubbed::Done => return Ok(()),
             }
         }
+    }
+
+    fn tell(&self) {
+        self.progress.send_modify(|it| *it = it.wrapping_add(1));
     }
 
     /// Somebody reads: waits a moment.

@@ -19,10 +19,14 @@
 //! - **A repetition is recognised for ever**, over restarts too, and only by an event that
 //!   was stored and accepted.
 //! - **No token of a header is in any file**: only keyed hashes are.
+//! - **Every read has a scope.** A tenant sees what was accepted and is its own.
+//! - **The latest decision counts**, and none is ever rewritten.
+//! - **What is erased is in no file**, but for the head of its record.
 //!
 //! Reading order: `store.rs` (the way in), `inner.rs` and `door.rs` (the hot path),
 //! `head.rs` (what is written), `index/` (what follows it), `library.rs` (reading),
-//! `registry/` and `ledger/` (whose it is), `opening.rs`.
+//! `registry/` and `ledger/` (whose it is), `attribute.rs` and `decide.rs` (who decides),
+//! `erasure.rs` and `retention.rs` (what goes), `opening.rs`.
 
 mod archive;
 mod attribute;
@@ -53,6 +57,7 @@ mod record;
 mod registry;
 mod rejections;
 mod retention;
+mod scrub;
 mod snapshot;
 mod space;
 mod store;

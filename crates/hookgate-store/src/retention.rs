@@ -63,11 +63,12 @@ impl Eraser {
             }
         }
         let _turn = lock(&self.turn);
-        let mut events = 0_u64;
+        let mut erasures = Vec::with_capacity(targets.len());
         for target in targets {
             let erasure = self.registry.add_erasure_now(&target, now).map_err(Stop::Registry)?;
-            events = events.saturating_add(self.finish(&erasure.into_inner())?.events);
+            erasures.push(erasure.into_inner());
         }
+        let events = self.finish(&erasures)?;
         if !sources.is_empty() || !self.tenants().is_empty() {
             self.drop_segments()?;
         }

@@ -12,6 +12,7 @@ use crate::head::{self, SlimHead};
 use crate::record::EventId;
 use crate::registry::NumberedDecision;
 use crate::registry::later::Later;
+use crate::scrub::Scrubbed;
 
 /// The name in `meta` of the last decision that is in the index.
 const DECISIONS: &str = "decisions_through";
@@ -201,12 +202,12 @@ impl Index {
         Ok(())
     }
 
-    /// Moves everything into the file itself and empties the side file. Says whether nobody
-    /// was in the way.
-    pub(crate) fn empty_side_file(&self) -> Result<bool, rusqlite::Error> {
-        let busy: i64 =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        Ok(busy == 0)
+    /// Overwrites copies of what was erased, in some pages from this one on.
+    pub(crate) fn scrub(&mut self, from: u32) -> Result<Scrubbed, rusqlite::Error> {
+        match &mut self.scrubber {
+            Some(scrubber) => scrubber.scrub(&self.connection, from),
+            None => Ok(Scrubbed::Done),
+        }
     }
 
     /// Notes that everything of a source before this place is erased.

@@ -20,6 +20,7 @@ pub(crate) use self::later::{Dropped, Victim, decisions_through};
 pub(crate) use self::row::{Change, Placed, Row};
 use crate::bloom::Bloom;
 use crate::layout::{self, LOGS};
+use crate::scrub::Scrubber;
 
 /// Pages of the index in memory, in KiB: the upper levels of every tree of a store with
 /// tens of millions of events.
@@ -59,6 +60,8 @@ pub(crate) struct Index {
     connection: Connection,
     words: HashMap<String, i64>,
     progress: [Progress; 2],
+    /// Nothing for a temporary one.
+    scrubber: Option<Scrubber>,
     /// Tenants that were erased, and up to which place: what names them is not noted.
     forgotten: HashMap<String, u64>,
 }
@@ -69,8 +72,8 @@ impl Index {
         if !path.exists() {
             return Err(Unusable::Absent);
         }
-        let connection = Connection::open(path)?;
-        let index = Self::with(connection)?;
+        let mut index = Self::with(Connection::open(path)?)?;
+        index.scrubber = Some(Scrubber::new(path));
         index.check_format()?;
         index.check_after_a_crash()?;
         index.set_meta("open_on", &boot_id())?;
@@ -82,7 +85,8 @@ impl Index {
         let io = |error: std::io::Error| Unusable::Damaged(error.to_string());
         layout::remove_database(path).map_err(io)?;
         layout::create_private(path).map_err(io)?;
-        let index = Self::with(Connection::open(path)?)?;
+        let mut index = Self::with(Connection::open(path)?)?;
+        index.scrubber = Some(Scrubber::new(path));
         index.make_tables()?;
         index.set_meta("open_on", &boot_id())?;
         Ok(index)
@@ -105,7 +109,8 @@ impl Index {
         connection.pragma_update(None, "secure_delete", true)?;
         connection.set_prepared_statement_cache_capacity(32);
         let progress = [Progress::default(); 2];
-        Ok(Self { connection, words: HashMap::new(), progress, forgotten: HashMap::new() })
+        let (words, forgotten) = (HashMap::new(), HashMap::new());
+        Ok(Self { connection, words, progress, scrubber: None, forgotten })
     }
 
     fn make_tables(&self) -> Result<(), rusqlite::Error> {

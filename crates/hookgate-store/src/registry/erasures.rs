@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::error::Stop;
 use super::memory::Effect;
 use super::{Registry, RegistryError, Rows, Written, columns, new_id, tenants, text};
-use crate::erasure::foreign;
+use crate::erasure::{foreign, is_foreign};
 use crate::lock;
+use crate::scrub::{Scrubbed, empty_side_file};
 
 /// Finished erasures that are remembered; the oldest go. Retention makes one for each
 /// tenant and day.
@@ -129,8 +130,39 @@ impl Registry {
         })
     }
 
-    /// Notes that an erasure is done, and forgets the tenant that was erased. Its adopted
-    /// conversations must be out of the index. Blocks.
+    /// Takes out of the registry what names who is erased, but for a tenant's own id, as soon
+    /// as nobody has to be found by it any more. Twice is fine. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub(crate) fn unname_erasure(&self, id: &str) -> Result<(), RegistryError> {
+        let key = self.mask_key();
+        self.write_now("taking the names out of an erasure", |connection| {
+            let erasure = find(connection, id)?.ok_or(RegistryError::NotFound)?;
+            match &erasure.target {
+                ErasureTarget::Tenant(tenant) => {
+                    let unname = "UPDATE tenants SET name = '' WHERE id = ?1";
+                    connection.execute(unname, [tenant.as_str()])?;
+                    let unnamed = tenants::find(connection, tenant)?;
+                    Ok(((), unnamed.map(|it| Effect::Tenant(Arc::new(it))).into_iter().collect()))
+                }
+                ErasureTarget::Conversation { provider, external_id } => {
+                    let provider = text::check_provider(provider)?;
+                    if !is_foreign(external_id) {
+                        let unname = "UPDATE erasures SET conversation = ?2 WHERE id = ?1";
+                        connection.execute(unname, params![id, foreign(key, external_id)])?;
+                    }
+                    // One that was adopted is out of the index now.
+                    Ok(((), vec![Effect::Conversation(provider, external_id.clone())]))
+                }
+                ErasureTarget::Before { .. } => Ok(((), Vec::new())),
+            }
+        })
+    }
+
+    /// Notes that an erasure is done, and forgets the tenant that was erased. What names
+    /// anybody is out of the registry already. Blocks.
     ///
     /// # Errors
     ///
@@ -141,8 +173,7 @@ impl Registry {
         erased: Erased,
         now: Timestamp,
     ) -> Result<Erasure, RegistryError> {
-        let key = self.mask_key();
-        let erasure = self.write_now("finishing an erasure", |connection| {
+        let done = self.write_now("finishing an erasure", |connection| {
             note(connection, id, erased)?;
             connection.execute(
                 "UPDATE erasures SET state = 'done', finished_at = ?2 WHERE id = ?1",
@@ -154,19 +185,8 @@ impl Registry {
                     connection.execute("DELETE FROM tenants WHERE id = ?1", [tenant.as_str()])?;
                     vec![Effect::TenantGone(tenant.clone())]
                 }
-                // One that was adopted is out of the index now.
-                ErasureTarget::Conversation { provider, external_id } => {
-                    let provider = text::check_provider(provider)?;
-                    // The row stays and must not say what was erased.
-                    connection.execute(
-                        "UPDATE erasures SET conversation = ?2 WHERE id = ?1",
-                        params![id, foreign(key, external_id)],
-                    )?;
-                    vec![Effect::Conversation(provider, external_id.clone())]
-                }
-                ErasureTarget::Before { .. } => Vec::new(),
+                ErasureTarget::Conversation { .. } | ErasureTarget::Before { .. } => Vec::new(),
             };
-            let erasure = find(connection, id)?.ok_or(RegistryError::NotFound)?;
             let kept = i64::try_from(ERASURES_MAX).unwrap_or(i64::MAX);
             connection.execute(
                 // Those of tenants are few, and an index that is made anew asks for them.
@@ -177,8 +197,11 @@ impl Registry {
             )?;
             Ok((erasure, effects))
         })?;
-        self.empty_side_file();
-        Ok(erasure)
+        // What was in the rows is in the side file yet.
+        if let Err(error) = empty_side_file(&lock(&self.shared.writer)) {
+            tracing::warn!(error = %error, "the side file of the registry could not be emptied");
+        }
+        Ok(done)
     }
 
     /// A page of erasures, the newest first.
@@ -216,20 +239,13 @@ impl Registry {
         self.read_now("reading erasures", |connection| Ok(running(connection)?))
     }
 
-    /// Moves what the side file of the database holds into the database, where what was
-    /// removed is overwritten. Says whether nobody was in the way. Blocks.
-    pub(crate) fn empty_side_file(&self) -> bool {
+    /// Overwrites copies of what was removed, in some pages of the database from this one
+    /// on. Blocks.
+    pub(crate) fn scrub(&self, from: u32) -> Result<Scrubbed, RegistryError> {
+        let doing = "scrubbing the registry";
         let writer = lock(&self.shared.writer);
-        let moved =
-            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        match moved {
-            // A backup reads, if it is not nought.
-            Ok(busy) => busy == 0,
-            Err(error) => {
-                tracing::warn!(error = %error, "the side file of the registry could not be emptied");
-                true
-            }
-        }
+        let scrubbed = lock(&self.shared.scrubber).scrub(&writer, from);
+        scrubbed.map_err(|error| Stop::from(error).error(doing))
     }
 }
 

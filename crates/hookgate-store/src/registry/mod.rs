@@ -63,6 +63,7 @@ use crate::index::pool::Pool;
 use crate::ledger::{HasFailed, Known};
 use crate::lock;
 use crate::random;
+use crate::scrub::Scrubber;
 
 /// The registry. Clones share it.
 #[derive(Clone)]
@@ -90,6 +91,8 @@ pub(crate) struct Shared {
     /// Where adopted conversations are; empty until the store has an index.
     pub(crate) index: OnceLock<Arc<Pool>>,
     is_closed: AtomicBool,
+    /// Last, so that its file is closed after the connections.
+    scrubber: Mutex<Scrubber>,
 }
 
 impl Registry {

@@ -21,6 +21,7 @@ use crate::error::OpenError;
 use crate::layout::{self, Layout};
 use crate::ledger::Known;
 use crate::random;
+use crate::scrub::Scrubber;
 
 /// Marks the file as a registry of Hookgate, in `application_id`.
 const APPLICATION: i64 = 0x484b_4752;
@@ -211,6 +212,7 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         statements: AtomicU64::new(0),
         index: OnceLock::new(),
         is_closed: AtomicBool::new(false),
+        scrubber: Mutex::new(Scrubber::new(path)),
     };
     Ok(Registry { shared: Arc::new(shared) })
 }
