@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tenant::TenantId;
 
-/// What a provider's body says, read once by [`crate::attribution::attribute`].
+/// What a provider's body says, read once by [`crate::attribution::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The provider's word for what happened.

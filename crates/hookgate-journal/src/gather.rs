@@ -3,36 +3,51 @@
 //! A sync costs the same for one record and for a thousand, so under load it pays to let a
 //! batch grow. How far is tried out: as long as more records come than the last batch had,
 //! more are waited for; once they do not come in time, the size that came is kept for a
-//! while before more is tried again. A record that follows a lone one waits for nobody.
+//! while before more is tried again. A record that follows two lone ones waits for nobody.
+
+use std::time::Duration;
 
 /// Batches between two trials, once one has failed. A failed trial costs the whole time of
 /// waiting, so there is one in this many at the most.
 const TRIAL_AFTER: u32 = 16;
+
+/// How long is waited for each record that is waited for. Of sixty senders that were just
+/// answered most come back within a millisecond; where there are few, waiting longer than
+/// that only delays the answers of those that are here.
+const WAIT_PER_RECORD: Duration = Duration::from_micros(16);
 
 /// What the writer has learnt of the load.
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
     target: u64,
     settled: u32,
+    /// The last batch had one record.
+    is_lonely: bool,
 }
 
 impl Gathering {
-    /// How many records to wait for, if any.
-    pub(crate) fn target(&self) -> Option<u64> {
-        (self.target > 1).then_some(self.target)
+    /// How many records to wait for, if any, and how long.
+    pub(crate) fn target(&self, time_max: Duration) -> Option<(u64, Duration)> {
+        let records = u32::try_from(self.target).unwrap_or(u32::MAX);
+        let time = WAIT_PER_RECORD.saturating_mul(records).min(time_max);
+        (self.target > 1 && !time.is_zero()).then_some((self.target, time))
     }
 
     /// Takes note of a batch of so many records; of none, when nothing came for a while.
     pub(crate) fn note(&mut self, records: u64) {
-        if records <= 1 {
-            *self = Self::default();
+        let is_lonely = records <= 1;
+        *self = if records == 0 || is_lonely && (self.is_lonely || self.target <= 1) {
+            Self { is_lonely, ..Self::default() }
         } else if records < self.target {
-            *self = Self { target: records, settled: TRIAL_AFTER };
+            // A busy machine has hiccups: one of them does not undo what was learnt.
+            let target = records.max(self.target.saturating_sub(self.target / 4));
+            Self { target, settled: TRIAL_AFTER, is_lonely }
         } else if self.settled > 0 {
-            *self = Self { target: records, settled: self.settled.saturating_sub(1) };
+            Self { target: records, settled: self.settled.saturating_sub(1), is_lonely }
         } else {
-            self.target = records.saturating_add(records / 4).saturating_add(1);
-        }
+            let target = records.saturating_add(records / 4).saturating_add(1);
+            Self { target, settled: 0, is_lonely }
+        };
     }
 }
 
@@ -48,7 +63,7 @@ mod tests {
             .iter()
             .map(|records| {
                 gathering.note(*records);
-                gathering.target().unwrap_or(0)
+                gathering.target(Duration::MAX).map_or(0, |(records, _)| records)
             })
             .collect();
         assert_eq!(told, expected);
@@ -57,7 +72,7 @@ mod tests {
     #[test]
     fn a_lone_record_is_no_company() {
         check(&[1, 1, 1], &[0, 0, 0]);
-        check(&[5, 1, 5], &[7, 0, 7]);
+        check(&[5, 1, 1, 5], &[7, 6, 0, 7]);
         check(&[5, 0], &[7, 0]);
     }
 
@@ -68,11 +83,28 @@ mod tests {
 
     #[test]
     fn what_does_not_come_is_not_waited_for_again_and_again() {
-        let mut come = vec![8, 8];
+        let mut come = vec![8, 8, 8];
         come.extend([8; 17]);
-        let mut expected = vec![11, 8];
+        let mut expected = vec![11, 9, 8];
         expected.extend([8; 16]);
         expected.push(11);
         check(&come, &expected);
+    }
+
+    #[test]
+    fn few_are_waited_for_less_long_than_many() {
+        let after = |records| {
+            let mut gathering = Gathering::default();
+            gathering.note(records);
+            gathering.target(Duration::from_millis(2)).map(|(_, time)| time.as_micros())
+        };
+        assert_eq!(after(3), Some(64));
+        assert_eq!(after(1_000), Some(2_000));
+        assert_eq!(Gathering { target: 9, ..Gathering::default() }.target(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn one_small_batch_does_not_undo_what_was_learnt() {
+        check(&[80, 3, 60], &[101, 76, 60]);
     }
 }

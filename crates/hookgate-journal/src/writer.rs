@@ -42,8 +42,8 @@ impl Writer {
     fn work(&mut self) {
         let mut gathering = Gathering::default();
         loop {
-            if let Some(target) = gathering.target().filter(|_| !self.settings.gather.is_zero()) {
-                self.queue.gather(target, self.settings.gather);
+            if let Some((records, time)) = gathering.target(self.settings.gather) {
+                self.queue.gather(records, time);
             }
             match self.queue.take(self.patience()) {
                 Work::Batch(batch) => {

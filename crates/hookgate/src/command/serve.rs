@@ -106,6 +106,11 @@ impl House {
     }
 
     async fn serve(mut self) -> anyhow::Result<Drained> {
+        let configured = std::mem::take(&mut self.config.sources);
+        let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
+        let configured = Configured::new(configured);
+        // What cannot hold is said before anything is written or opened.
+        configured.sources()?;
         let secrets = Arc::new(self.secrets().await?);
         let token = Token::find(&self.config)?;
         let listener = bind(self.config.listen, "--listen").await?;
@@ -116,8 +121,6 @@ impl House {
         };
         let signals = Signals::new()?;
 
-        let configured = std::mem::take(&mut self.config.sources);
-        let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
         let facts = Facts {
             config: &self.config,
             listen,
@@ -129,7 +132,6 @@ impl House {
         banner::print(&facts, &entries)?;
         token.show()?;
 
-        let configured = Configured::new(configured);
         let allow_from = configured.allow_from().clone();
         self.store.set_retention(configured.retention());
         let current = Arc::new(CurrentSources::default());
