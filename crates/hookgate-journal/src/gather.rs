@@ -14,7 +14,7 @@ const TRIAL_AFTER: u32 = 16;
 /// How long is waited for each record that is waited for. Of sixty senders that were just
 /// answered most come back within a millisecond; where there are few, waiting longer than
 /// that only delays the answers of those that are here.
-const WAIT_PER_RECORD: Duration = Duration::from_micros(16);
+const WAIT_PER_RECORD: Duration = Duration::from_micros(32);
 
 /// What the writer has learnt of the load.
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ mod tests {
             gathering.note(records);
             gathering.target(Duration::from_millis(2)).map(|(_, time)| time.as_micros())
         };
-        assert_eq!(after(3), Some(64));
+        assert_eq!(after(3), Some(128));
         assert_eq!(after(1_000), Some(2_000));
         assert_eq!(Gathering { target: 9, ..Gathering::default() }.target(Duration::ZERO), None);
     }
