@@ -70,6 +70,9 @@ pub(crate) enum Command {
     Audit(registry::Audit),
     /// Check the set-up, and say what to paste into each dashboard.
     Doctor(Doctor),
+    /// Run stand-ins of others' services, to try clients without an account.
+    #[command(subcommand)]
+    Dev(Dev),
 }
 
 #[derive(Debug, Args)]
@@ -404,4 +407,14 @@ pub(crate) struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dev {
+    /// Run a stand-in for Square's bookings API. It forgets everything when it ends.
+    Square {
+        /// Address and port.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9700")]
+        listen: String,
+    },
 }

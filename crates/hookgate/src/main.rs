@@ -75,6 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Audit(flags) => command::audit::run(&flags, &environment),
         Command::Store(command) => command::store::run(&command, &environment),
         Command::Doctor(flags) => command::doctor::run(&flags, &environment),
+        Command::Dev(command) => command::dev::run(command),
     }
 }
 

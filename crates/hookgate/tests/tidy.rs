@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hookgate-secrets", &["hookgate-core", "hookgate-store", "hookgate-egress"]),
     ("hookgate-ingress", &["hookgate-core", "hookgate-store"]),
     ("hookgate-console", &["hookgate-core", "hookgate-store", "hookgate-secrets"]),
+    ("hookgate-square", &[]),
     (
         "hookgate",
         &[
@@ -24,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hookgate-secrets",
             "hookgate-ingress",
             "hookgate-console",
+            "hookgate-square",
         ],
     ),
     ("hookgate-bench", &["hookgate-core"]),

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod binding;
 pub(crate) mod conversations;
 pub(crate) mod credential;
+pub(crate) mod dev;
 pub(crate) mod doctor;
 mod erasure;
 pub(crate) mod events;

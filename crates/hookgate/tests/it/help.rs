@@ -30,6 +30,7 @@ fn the_help_fits_a_screen() {
       secret         Make secrets, and seal under another master key
       audit          Look for what a human should see: contradictions, weak proof, silence
       doctor         Check the set-up, and say what to paste into each dashboard
+      dev            Run stand-ins of others' services, to try clients without an account
       help           Print this message or the help of the given subcommand(s)
 
     Options:
@@ -118,6 +119,7 @@ fn every_command_has_a_help() {
         "conversations erase",
         "violations list",
         "audit",
+        "dev square",
     ] {
         let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let said = bench.done(&arguments);

@@ -17,6 +17,7 @@ mod mightycall;
 mod reading;
 mod retry;
 mod sealing;
+mod square;
 mod tawk;
 mod tenants;
 mod tour;
