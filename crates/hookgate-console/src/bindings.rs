@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use hookgate_core::attribution::Origin;
 use hookgate_core::event::ClaimKind;
-use hookgate_core::provider;
 use hookgate_store::{Binding, BindingFilter, Conversation, Written};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +15,7 @@ use crate::Shared;
 use crate::body::{Given, Wish};
 use crate::page::{Asked, List, Listing, Paged};
 use crate::problem::{Problem, Sent};
-use crate::query::{BINDING_KINDS, Query, bad, choice, tenant};
+use crate::query::{self, BINDING_KINDS, Query, bad, choice, tenant};
 
 /// A binding.
 #[derive(Debug, Serialize, ToSchema)]
@@ -113,8 +112,7 @@ pub(crate) async fn add(
 ) -> Result<(StatusCode, Json<Shown>), Problem> {
     let binding = Binding {
         tenant: tenant("tenant", &wish.tenant)?,
-        provider: choice("provider", &wish.provider, provider::ALL.map(|it| (it.name, it.name)))?
-            .to_owned(),
+        provider: query::provider(&wish.provider)?,
         kind: choice("kind", &wish.kind, BINDING_KINDS.map(|it| (it.name(), it)))?,
         external_id: wish.external_id,
         created_at: (shared.console.clock)(),

@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use hookgate_core::attribution::Origin;
 use hookgate_core::event::ClaimKind;
-use hookgate_core::provider;
 use hookgate_core::tenant::Scope;
 use hookgate_store::{
     BindingFilter, Conversation, ConversationFilter, Event, EventFilter, Order, Page, Rows, Written,
@@ -20,7 +19,7 @@ use crate::body::{Given, InPath, Wish};
 use crate::erasures::Erasure;
 use crate::page::{Asked, List, Listing, Paged};
 use crate::problem::{Problem, Sent};
-use crate::query::{Query, choice, tenant};
+use crate::query::{self, Query, tenant};
 use crate::{Shared, shapes};
 
 /// Events that a conversation is shown with: what fits a screen.
@@ -170,8 +169,7 @@ pub(crate) async fn add(
 ) -> Result<(StatusCode, Json<Shown>), Problem> {
     let conversation = Conversation {
         tenant: tenant("tenant", &wish.tenant)?,
-        provider: choice("provider", &wish.provider, provider::ALL.map(|it| (it.name, it.name)))?
-            .to_owned(),
+        provider: query::provider(&wish.provider)?,
         external_id: wish.external_id,
         agent_id: wish.agent_id,
         phone_number_id: wish.phone_number_id,

@@ -95,7 +95,7 @@ impl Parameters {
 
     /// The name of a provider.
     pub(crate) fn provider(&self) -> Result<Option<String>, Problem> {
-        self.choice("provider", provider::ALL.map(|it| (it.name, it.name.to_owned())))
+        self.raw("provider").map(provider).transpose()
     }
 
     /// A tenant.
@@ -152,6 +152,11 @@ pub(crate) fn tenant(name: &'static str, value: &str) -> Result<TenantId, Proble
     let wanted = "a tenant's id: 1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or \
                   a digit";
     TenantId::parse(value).map_err(|_| bad(name, wanted))
+}
+
+/// The name of a provider.
+pub(crate) fn provider(value: &str) -> Result<String, Problem> {
+    choice("provider", value, provider::ALL.map(|it| (it.name, it.name.to_owned())))
 }
 
 /// One of some words, each with what it means.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use hookgate_core::attribution::{Cause, Rule};
-use hookgate_core::provider;
+use hookgate_core::attribution::Rule;
 use hookgate_core::tenant::Scope;
-use hookgate_store::{DecideError, Event, EventFilter, EventId, Order, Page, Status};
+use hookgate_store::{DecideError, Event, EventFilter, EventId, Order, Page};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -160,14 +159,6 @@ async fn judge_again(
     console.store.reattribute(event.id, &rule, OPERATOR, correlation_id, now).await
 }
 
-/// Whether another verdict on its ownership could change anything.
-fn is_open(event: &Event) -> bool {
-    match event.status {
-        Status::Quarantined => event.cause.as_deref().is_some_and(Cause::is_of_ownership),
-        Status::Accepted => event.tenant.is_none(),
-    }
-}
-
 /// Picks what to judge: the given ids, or the oldest that the filter shows.
 async fn select(console: &Console, wanted: Wanted) -> Result<Batch, Problem> {
     let Wanted { ids, source, provider, since, until, cursor } = wanted;
@@ -178,13 +169,9 @@ async fn select(console: &Console, wanted: Wanted) -> Result<Batch, Problem> {
         }
         return pick(console, &ids).await;
     }
-    let name = |it: String| {
-        query::choice("provider", &it, provider::ALL.map(|it| (it.name, it.name)))
-            .map(str::to_owned)
-    };
     let filter = EventFilter {
         source: source.map(|it| query::text("source", &it)).transpose()?,
-        provider: provider.map(name).transpose()?,
+        provider: provider.map(|it| query::provider(&it)).transpose()?,
         since: since.map(|it| query::moment("since", &it)).transpose()?,
         until: until.map(|it| query::moment("until", &it)).transpose()?,
         ..EventFilter::default()
@@ -214,10 +201,10 @@ async fn look(console: &Console, filter: &EventFilter, from: Cursor) -> Result<B
             at.after = Some(event.seq);
             if batch.events.len() < BATCH_MAX {
                 end.after = at.after;
-                if is_open(&event) {
+                if event.awaits_an_owner() {
                     batch.events.push(event);
                 }
-            } else if is_open(&event) {
+            } else if event.awaits_an_owner() {
                 batch.behind = batch.behind.saturating_add(1);
             }
         }
@@ -242,7 +229,7 @@ async fn pick(console: &Console, ids: &[String]) -> Result<Batch, Problem> {
         }
         let found = console.store.event(&Scope::Operator, id).await.map_err(Problem::reading)?;
         let event = found.ok_or(Problem::BadBody("`ids` has an id that no event has."))?;
-        if is_open(&event) {
+        if event.awaits_an_owner() {
             batch.events.push(event);
         }
     }

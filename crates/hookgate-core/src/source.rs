@@ -84,7 +84,7 @@ impl Source {
 }
 
 /// All sources, and the paths that lead to them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     routes: HashMap<String, Route>,
     sources: Vec<Arc<Source>>,

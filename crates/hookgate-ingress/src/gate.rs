@@ -11,7 +11,7 @@ use hookgate_core::scheme::{Piece, Proof};
 use hookgate_core::source::{Source, Sources};
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::Examination;
-use hookgate_store::Store;
+use hookgate_store::{Quota, Store};
 use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -21,7 +21,7 @@ use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::peer::{Peers, Proxies};
-use crate::quota::{Quotas, Share};
+use crate::quota::Quotas;
 use crate::throttle::Throttle;
 
 /// Where requests come in that have a source of their own name.
@@ -51,8 +51,8 @@ pub struct GateSettings {
     pub allow_from: HashMap<String, Vec<IpNet>>,
     /// The limits.
     pub limits: Limits,
-    /// What a tenant may have that has no share of its own.
-    pub share: Share,
+    /// What a tenant may have that has no quota of its own.
+    pub quota: Quota,
     /// The counters.
     pub metrics: Metrics,
     /// Who sees each request.
@@ -135,7 +135,7 @@ impl Gate {
             peers: Peers::new(),
             memory: Budget::new(limits.bodies_in_memory_bytes_max),
             correlations: Correlations::new(),
-            quotas: Quotas::new(settings.share),
+            quotas: Quotas::new(settings.quota),
         };
         gate.set_sources(&sources, &allow_from);
         gate
@@ -175,7 +175,8 @@ impl Gate {
         Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Where a path leads.
+    /// Where a path leads; nothing if there is no source. Then the path may still be one
+    /// of the front door's ([`is_reserved`]).
     pub(crate) fn way(&self, path: &str) -> Option<Way> {
         let ways = self.ways();
         if let Some(way) = ways.paths.get(path) {
@@ -187,12 +188,6 @@ impl Gate {
         let (found, door) = (found?, ways.doors.get(name)?);
         let token = Token { id: found.id.clone(), tenant: found.tenant.clone() };
         Some(Way { door: Arc::clone(door), tool: None, token: Some(token) })
-    }
-
-    /// Whether a path is the front door's, be there a source or not.
-    #[must_use]
-    pub fn owns(&self, path: &str) -> bool {
-        path.starts_with(PREFIX) || self.ways().paths.contains_key(path)
     }
 
     /// The limits in force.
@@ -260,6 +255,11 @@ impl Drop for SourceSlot<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// Whether a path is the front door's, be there a source or not.
+pub(crate) fn is_reserved(path: &str) -> bool {
+    path.starts_with(PREFIX)
 }
 
 fn covers_url(source: &Source) -> bool {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use hookgate_core::attribution::{Cause, Conflict, Quarantined, Readable, Told, read, read_from};
+use hookgate_core::attribution::{
+    Cause, Conflict, Consulted, Quarantined, Readable, Told, read, read_from,
+};
 use hookgate_core::digest::hmac_sha256;
 use hookgate_core::event::Answer;
 use hookgate_core::headers::Headers;
@@ -62,9 +64,12 @@ struct Case {
 }
 
 /// Answers a request at the front door, whatever happens.
-pub(crate) async fn receive(visit: Visit<'_>, request: Request<Incoming>) -> Response<Payload> {
+pub(crate) async fn receive(
+    visit: Visit<'_>,
+    way: Option<Way>,
+    request: Request<Incoming>,
+) -> Response<Payload> {
     let (mut head, mut body) = request.into_parts();
-    let way = visit.gate.way(head.uri.path());
     let answering = async {
         match &way {
             Some(way) => ingest(&visit, way, &mut head, &mut body).await,
@@ -220,11 +225,11 @@ impl Case {
             Ok(readable) => readable,
             Err(quarantined) => return self.quarantine(&quarantined).await,
         };
-        if self.gate.store.knows(&readable) {
-            return self.attribute(readable).await;
+        if let Some(known) = self.gate.store.known(&readable) {
+            return self.attribute(readable, Some(known)).await;
         }
         let case = Arc::clone(self);
-        let asking = tokio::spawn(async move { case.attribute(readable).await });
+        let asking = tokio::spawn(async move { case.attribute(readable, None).await });
         asking.await.unwrap_or_else(|_| {
             self.gate.metrics.panics.inc();
             Err(Refusal::Internal)
@@ -232,9 +237,13 @@ impl Case {
     }
 
     /// Finds out whose the event is, stores it, and answers as its provider wants it.
-    async fn attribute(&self, readable: Readable) -> Result<Reply, Refusal> {
+    async fn attribute(
+        &self,
+        readable: Readable,
+        known: Option<Consulted>,
+    ) -> Result<Reply, Refusal> {
         let store = &self.gate.store;
-        let (attributed, adopting) = match store.attribute(readable).await? {
+        let (attributed, adopting) = match store.attribute_by(readable, known).await? {
             Ok(attributed) => attributed,
             Err(quarantined) => return self.quarantine(&quarantined).await,
         };
@@ -489,8 +498,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Path and query as they may be stored: without the URL token, whose id stands for it.
 fn masked(target: &str, way: &Way) -> String {
     let Some(token) = &way.token else { return target.to_owned() };
-    let query =
-        target.split_once('?').map_or("", |(path, _)| target.get(path.len()..).unwrap_or_default());
+    let query = target.find('?').and_then(|at| target.get(at..)).unwrap_or_default();
     format!("/in/{}/{}{query}", way.door.source.name, token.id)
 }
 

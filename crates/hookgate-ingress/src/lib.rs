@@ -37,6 +37,5 @@ pub use inspect::{Inspection, render};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use peer::Peer;
-pub use quota::Share;
 pub use serve::{Drained, Fallback, serve, serve_fallback};
 pub use tls::{Tls, TlsError};

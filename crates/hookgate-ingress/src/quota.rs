@@ -12,21 +12,12 @@ use hookgate_store::Quota;
 /// many calls end with the hour.
 const BURST_SECONDS: f64 = 5.0;
 
-/// What a tenant may have that has no quota of its own. Nothing: as much as there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    /// Events a second.
-    pub events_per_second: Option<u32>,
-    /// Bytes of bodies a second.
-    pub bytes_per_second: Option<u64>,
-    /// Events on their way to the disk.
-    pub in_flight: Option<u32>,
-}
-
-/// The use that all tenants make of their shares.
+/// The use that all tenants make of their quotas.
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    share: Share,
+    /// What a tenant may have that has no quota of its own. Nothing in it: as much as there
+    /// is.
+    default: Quota,
     /// As many as there are tenants.
     used: Mutex<HashMap<TenantId, Arc<Use>>>,
 }
@@ -57,15 +48,15 @@ impl Drop for Place {
 }
 
 impl Quotas {
-    pub(crate) fn new(share: Share) -> Self {
-        Self { share, used: Mutex::default() }
+    pub(crate) fn new(default: Quota) -> Self {
+        Self { default, used: Mutex::default() }
     }
 
-    /// Takes an event of so many bytes from the tenant's share, if it has something left.
+    /// Takes an event of so many bytes from the tenant's quota, if it has something left.
     pub(crate) fn take(&self, tenant: &TenantId, quota: &Quota, bytes: u64) -> Option<Place> {
-        let events = quota.events_per_second.or(self.share.events_per_second);
-        let volume = quota.bytes_per_second.or(self.share.bytes_per_second);
-        let in_flight = quota.in_flight.or(self.share.in_flight);
+        let events = quota.events_per_second.or(self.default.events_per_second);
+        let volume = quota.bytes_per_second.or(self.default.bytes_per_second);
+        let in_flight = quota.in_flight.or(self.default.in_flight);
         if events.is_none() && volume.is_none() && in_flight.is_none() {
             return Some(Place(None));
         }
@@ -119,7 +110,7 @@ mod tests {
 
     #[test]
     fn one_tenants_flood_leaves_the_others_share_alone() {
-        let quotas = Quotas::new(Share { events_per_second: Some(10), ..Share::default() });
+        let quotas = Quotas::new(Quota { events_per_second: Some(10), ..Quota::default() });
         let none = Quota::default();
         let (a, b) = (tenant("a"), tenant("b"));
         let taken = (0..1_000).filter(|_| quotas.take(&a, &none, 1).is_some()).count();
@@ -129,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_quota_of_its_own_goes_before_the_default() {
-        let quotas = Quotas::new(Share { in_flight: Some(1), ..Share::default() });
+        let quotas = Quotas::new(Quota { in_flight: Some(1), ..Quota::default() });
         let own = Quota { in_flight: Some(2), ..Quota::default() };
         let a = tenant("a");
         let places = [quotas.take(&a, &own, 1), quotas.take(&a, &own, 1)];

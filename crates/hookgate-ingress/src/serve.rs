@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::answer::{BoxBody, Payload, Refusal};
 use crate::caught::caught;
 use crate::correlation::CORRELATION_ID;
-use crate::gate::Gate;
+use crate::gate::{Gate, is_reserved};
 use crate::ingest::{Visit, receive};
 use crate::limits::Limits;
 use crate::peer::{Peer, Seat};
@@ -293,11 +293,13 @@ impl Talk {
         let peer = gate.proxies.peer(self.guest.addr, tls.is_some(), request.headers());
         // What follows a chunked body is not watched (see `wire.rs`).
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
-        let mut response = if *has_door && gate.owns(request.uri().path()) {
+        let path = request.uri().path();
+        let way = if *has_door { gate.way(path) } else { None };
+        let mut response = if way.is_some() || *has_door && is_reserved(path) {
             let seat =
                 self.guest.is_proxy.then(|| gate.peers.seat(peer.addr, usize::MAX)).flatten();
             let visit = Visit { gate, seat: seat.as_ref().unwrap_or(&self.guest.seat), peer, id };
-            receive(visit, request).await
+            receive(visit, way, request).await
         } else {
             fall_back(gate, pin!(async { fallback(request, peer).await }), id).await
         };

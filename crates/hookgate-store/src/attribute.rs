@@ -16,13 +16,12 @@ const DECIDINGS_MAX: usize = 8;
 pub type Admitted = (Attributed, Option<Adopting>);
 
 impl Store {
-    /// Whether all that decides about a request is in memory, so that [`Self::attribute`]
-    /// waits for nothing.
+    /// What is known of a request, if all of it is in memory. With it
+    /// [`Self::attribute_by`] waits for nothing, unless somebody else is faster.
     #[must_use]
-    pub fn knows(&self, readable: &Readable) -> bool {
+    pub fn known(&self, readable: &Readable) -> Option<Consulted> {
         let provider = readable.received().source.provider.name;
-        !self.registry().has_tenants()
-            || self.ledger().consult_cached(provider, readable.claims()).is_some()
+        self.ledger().consult_cached(provider, readable.claims())
     }
 
     /// Decides whose an event is. A conversation that it makes known is known to everybody
@@ -33,10 +32,28 @@ impl Store {
     /// [`Unavailable`]: the registry cannot be asked now.
     pub async fn attribute(
         &self,
+        readable: Readable,
+    ) -> Result<Result<Admitted, Box<Quarantined>>, Unavailable> {
+        self.attribute_by(readable, None).await
+    }
+
+    /// The same by what [`Self::known`] said of the request just now.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`]: the registry cannot be asked now.
+    pub async fn attribute_by(
+        &self,
         mut readable: Readable,
+        mut known: Option<Consulted>,
     ) -> Result<Result<Admitted, Box<Quarantined>>, Unavailable> {
         for _ in 0..DECIDINGS_MAX {
-            let consulted = self.consult(&readable).await?;
+            let consulted = if let Some(known) = known.take() {
+                known
+            } else {
+                let provider = readable.received().source.provider.name;
+                self.ledger().consult(provider, readable.claims()).await?
+            };
             let decided = readable.decide(&consulted);
             let owner = decided.decision().tenant();
             if owner.is_some_and(|it| !self.is_tenant(it.as_str())) {
@@ -54,14 +71,6 @@ impl Store {
             }
         }
         Err(Unavailable::Behind)
-    }
-
-    async fn consult(&self, readable: &Readable) -> Result<Consulted, Unavailable> {
-        let provider = readable.received().source.provider.name;
-        match self.ledger().consult_cached(provider, readable.claims()) {
-            Some(consulted) => Ok(consulted),
-            None => self.ledger().consult(provider, readable.claims()).await,
-        }
     }
 
     fn is_tenant(&self, id: &str) -> bool {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookgate_core::attribution::rule::{Decision as Verdict, decide};
-use hookgate_core::attribution::{Cause, Circumstances, Rule};
+use hookgate_core::attribution::{Circumstances, Rule};
 use hookgate_core::event::{Answer, Claim, Facts, Kind};
 use hookgate_core::provider::{self, Provider};
 use hookgate_core::tenant::{Scope, TenantId};
@@ -137,7 +137,9 @@ impl Store {
             };
             let wish = Wish { kind: DecisionKind::Reattribute, tenant: Some(tenant), adopting };
             let author = Author::new(by, correlation_id, now);
-            return self.deciding(move |inner| settle(inner, id, (wish, author), is_open)).await;
+            return self
+                .deciding(move |inner| settle(inner, id, (wish, author), Event::awaits_an_owner))
+                .await;
         }
         Err(Unavailable::Behind.into())
     }
@@ -201,18 +203,10 @@ fn settle(
     Ok(look(inner, id)?.0)
 }
 
-/// Whether another verdict on its ownership could change anything.
-fn is_open(event: &Event) -> bool {
-    match event.status {
-        Status::Quarantined => event.cause.as_deref().is_some_and(Cause::is_of_ownership),
-        Status::Accepted => event.tenant.is_none(),
-    }
-}
-
 /// The event as it is now, and what is needed to judge it again.
 fn case(inner: &Inner, id: EventId) -> Result<Case, DecideError> {
     let (event, facts) = look(inner, id)?;
-    if !is_open(&event) {
+    if !event.awaits_an_owner() {
         return Err(DecideError::NotQuarantined);
     }
     let provider = provider::named(&event.provider).ok_or(DecideError::NotQuarantined)?;

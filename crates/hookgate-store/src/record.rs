@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use hookgate_core::attribution::Cause;
 use hookgate_core::event::Claim;
 use hookgate_core::headers::Headers;
 use hookgate_core::received::Token;
@@ -142,6 +143,18 @@ pub struct Event {
     pub size: u64,
     /// The body's SHA-256.
     pub sha256: [u8; 32],
+}
+
+impl Event {
+    /// Whether another verdict on its ownership could change anything: it is in quarantine
+    /// for want of an owner, or the operator's alone.
+    #[must_use]
+    pub fn awaits_an_owner(&self) -> bool {
+        match self.status {
+            Status::Quarantined => self.cause.as_deref().is_some_and(Cause::is_of_ownership),
+            Status::Accepted => self.tenant.is_none(),
+        }
+    }
 }
 
 /// A refused request, without its body.

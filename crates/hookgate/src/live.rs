@@ -18,7 +18,7 @@ use crate::exit::Usage;
 
 /// The sources of the configuration, which stay as they are.
 pub(crate) struct Configured {
-    sources: Vec<(Arc<Source>, Vec<String>)>,
+    sources: Sources,
     allow_from: HashMap<String, Vec<IpNet>>,
 }
 
@@ -28,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) store: Store,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) current: Arc<CurrentSources>,
+    /// The registry's changes that are not in force yet.
+    pub(crate) changed: watch::Receiver<u64>,
     /// The version of the registry's sources that is in force.
     pub(crate) applied: watch::Sender<u64>,
     /// What was made, by name, with the time of its row: so that a door stays that did not
@@ -36,13 +38,19 @@ pub(crate) struct Live {
 }
 
 impl Configured {
-    /// Takes the sources of the configuration.
-    pub(crate) fn new(configs: Vec<SourceConfig>) -> Self {
+    /// Takes the sources of the configuration, if all of them can be together.
+    pub(crate) fn new(configs: Vec<SourceConfig>) -> anyhow::Result<Self> {
         let restricted = configs.iter().filter(|it| !it.allow_from.is_empty());
         let allow_from =
             restricted.map(|it| (it.source.name.clone(), it.allow_from.clone())).collect();
-        let sources = configs.into_iter().map(|it| (Arc::new(it.source), it.paths)).collect();
-        Self { sources, allow_from }
+        let mut sources = Sources::default();
+        for SourceConfig { source, paths, .. } in configs {
+            let name = source.name.clone();
+            sources
+                .add(source, &paths)
+                .map_err(|error| Usage::new(format!("[source.{name}] {error}: give it another")))?;
+        }
+        Ok(Self { sources, allow_from })
     }
 
     /// The networks from which each source takes requests.
@@ -52,27 +60,25 @@ impl Configured {
 
     /// After how many days the events of a source are erased, of those where they are.
     pub(crate) fn retention(&self) -> impl Iterator<Item = (String, u32)> {
-        let sources = self.sources.iter().map(|(source, _)| source);
-        sources.filter_map(|it| Some((it.name.clone(), it.retention_days?)))
-    }
-
-    /// All of them.
-    pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
-        let mut all = Sources::default();
-        for (source, paths) in &self.sources {
-            let added = all.add(Arc::clone(source), paths);
-            added.map_err(|error| {
-                Usage::new(format!("[source.{}] {error}: give it another", source.name))
-            })?;
-        }
-        Ok(all)
+        self.sources.iter().filter_map(|it| Some((it.name.clone(), it.retention_days?)))
     }
 }
 
 impl Live {
-    /// All sources as they are now. What was made and cannot be used is left out, and said.
-    pub(crate) async fn sources(&mut self) -> anyhow::Result<Sources> {
-        let mut all = self.configured.sources()?;
+    /// Puts all sources in force as they are now. What was made and cannot be used is left
+    /// out, and said.
+    pub(crate) async fn apply(&mut self, gate: Option<&Gate>) {
+        let version = *self.changed.borrow_and_update();
+        let sources = Arc::new(self.sources().await);
+        if let Some(gate) = gate {
+            gate.set_sources(&sources, self.configured.allow_from());
+        }
+        self.current.set(sources);
+        self.applied.send_replace(version);
+    }
+
+    async fn sources(&mut self) -> Sources {
+        let mut all = self.configured.sources.clone();
         let before = std::mem::take(&mut self.made);
         for row in self.store.registry().sources().await {
             let name = &row.name;
@@ -91,7 +97,7 @@ impl Live {
                 }
             }
         }
-        Ok(all)
+        all
     }
 
     /// The source of a row: the one that is there, or a new one.
@@ -113,23 +119,8 @@ impl Live {
 
     /// Follows the registry for ever.
     pub(crate) async fn follow(mut self, gate: Arc<Gate>) {
-        let mut changed = self.store.registry().sources_changed();
-        loop {
-            let version = *changed.borrow_and_update();
-            match self.sources().await {
-                Ok(sources) => {
-                    let sources = Arc::new(sources);
-                    gate.set_sources(&sources, self.configured.allow_from());
-                    self.current.set(sources);
-                    self.applied.send_replace(version);
-                }
-                Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "the sources stay as they were");
-                }
-            }
-            if changed.changed().await.is_err() {
-                return;
-            }
+        while self.changed.changed().await.is_ok() {
+            self.apply(Some(&gate)).await;
         }
     }
 }

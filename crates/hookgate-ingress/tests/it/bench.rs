@@ -17,10 +17,10 @@ use hookgate_core::source::{Source, Sources, Verification};
 use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_ingress::{
-    BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Limits, Metrics, Share, Tls, serve,
+    BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Limits, Metrics, Tls, serve,
     serve_fallback,
 };
-use hookgate_store::{Event, EventFilter, Options, Order, Page, RejectionFilter, Store};
+use hookgate_store::{Event, EventFilter, Options, Order, Page, Quota, RejectionFilter, Store};
 use http_body_util::BodyExt as _;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -143,7 +143,7 @@ impl Bench {
             require_https: false,
             allow_from: HashMap::new(),
             limits: Limits::default(),
-            share: Share::default(),
+            quota: Quota::default(),
             metrics: Metrics::new(&mut registry),
             inspect: None,
         };

@@ -7,7 +7,6 @@ use hookgate_core::attribution::Origin;
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
-use hookgate_ingress::Share;
 use hookgate_store::{Binding, Conversation, Event, Quota, Written};
 
 use crate::bench::{Bench, SECRET, body_signature, request};
@@ -188,7 +187,7 @@ async fn a_tenant_sees_its_own_events_alone() {
 #[tokio::test]
 async fn one_tenants_flood_fails_no_other() {
     let bench = Bench::set(|settings| {
-        settings.share = Share { events_per_second: Some(1), ..Share::default() };
+        settings.quota = Quota { events_per_second: Some(1), ..Quota::default() };
     })
     .await;
     two_tenants(&bench).await;

@@ -108,9 +108,8 @@ impl House {
     async fn serve(mut self) -> anyhow::Result<Drained> {
         let configured = std::mem::take(&mut self.config.sources);
         let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
-        let configured = Configured::new(configured);
         // What cannot hold is said before anything is written or opened.
-        configured.sources()?;
+        let configured = Configured::new(configured)?;
         let secrets = Arc::new(self.secrets().await?);
         let token = Token::find(&self.config)?;
         let listener = bind(self.config.listen, "--listen").await?;
@@ -141,10 +140,11 @@ impl House {
             store: self.store.clone(),
             secrets: Arc::clone(&secrets),
             current: Arc::clone(&current),
+            changed: self.store.registry().sources_changed(),
             applied,
             made: HashMap::new(),
         };
-        current.set(Arc::new(live.sources().await?));
+        live.apply(None).await;
 
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
@@ -171,7 +171,7 @@ impl House {
             require_https: self.config.require_https,
             allow_from,
             limits: self.config.limits,
-            share: self.config.share,
+            quota: self.config.quota,
             metrics,
             inspect: self.inspect.then(|| inspector(self.config.log_format)),
         }));

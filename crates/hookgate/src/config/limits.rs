@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hookgate_ingress::{Limits, Share};
+use hookgate_ingress::Limits;
+use hookgate_store::Quota;
 
 use super::raw::RawLimits;
 use super::usage;
@@ -59,19 +60,19 @@ pub(super) fn check(raw: &RawLimits) -> anyhow::Result<Limits> {
 }
 
 /// What a tenant may have that has no quota of its own.
-pub(super) fn share(raw: &RawLimits) -> anyhow::Result<Share> {
-    let share = Share {
+pub(super) fn quota(raw: &RawLimits) -> anyhow::Result<Quota> {
+    let quota = Quota {
         events_per_second: raw.tenant_events_per_second,
         bytes_per_second: raw.tenant_bytes_per_second.map(|it| it.0),
         in_flight: raw.tenant_in_flight,
     };
-    let is_none = share.events_per_second == Some(0)
-        || share.bytes_per_second == Some(0)
-        || share.in_flight == Some(0);
+    let is_none = quota.events_per_second == Some(0)
+        || quota.bytes_per_second == Some(0)
+        || quota.in_flight == Some(0);
     if is_none {
         return Err(usage("[limits] a tenant's share of 0 would let nothing in".to_owned()));
     }
-    Ok(share)
+    Ok(quota)
 }
 
 /// The least that the HTTP library works with, in bytes (hyper 1.12, `max_buf_size`).

@@ -18,8 +18,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use hookgate_core::address::Policy;
 use hookgate_core::provider;
-use hookgate_ingress::{Limits, Share};
+use hookgate_ingress::Limits;
 use hookgate_secrets::SecretsSettings;
+use hookgate_store::Quota;
 use ipnet::IpNet;
 
 pub(crate) use self::raw::RawConfig;
@@ -97,7 +98,7 @@ pub(crate) struct Config {
     /// Limits of the front door.
     pub(crate) limits: Limits,
     /// What a tenant may have that has no quota of its own.
-    pub(crate) share: Share,
+    pub(crate) quota: Quota,
     /// Certificate and key.
     pub(crate) tls: Option<TlsFiles>,
     /// How log lines are written.
@@ -153,7 +154,7 @@ impl Config {
             workers: workers(&raw.server)?,
             store: StoreConfig::check(&raw.store, flags.store.as_deref(), environment)?,
             limits: limits::check(&raw.limits)?,
-            share: limits::share(&raw.limits)?,
+            quota: limits::quota(&raw.limits)?,
             tls: tls(raw.tls)?,
             log_format: log_format(flags, &raw.log)?,
             log_level: raw.log.level.unwrap_or_else(|| LOG_LEVEL.to_owned()),

@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hookgate_core::secret::Secret;
 use hookgate_core::source::Verification;
+use hookgate_secrets::MasterKeys;
 
 use super::OTHERS;
 use super::report::Report;
@@ -18,9 +17,6 @@ use crate::master;
 
 /// A secret shorter than this can be guessed, in bytes. 16 hexadecimal digits are 64 bits.
 const SECRET_BYTES_MIN: usize = 16;
-
-/// The length of a master key, in bytes.
-const MASTER_KEY_BYTES: usize = 32;
 
 /// Checks every source's secrets, and the gateway's own.
 pub(super) fn check(
@@ -119,8 +115,7 @@ fn master_key(
         master_key_file(config, report);
         return Ok(());
     };
-    let is_key = |text: &str| STANDARD.decode(text).is_ok_and(|it| it.len() == MASTER_KEY_BYTES);
-    if keys.split_whitespace().all(is_key) {
+    if MasterKeys::parse(&keys).is_ok() {
         let mut text =
             "HOOKGATE_MASTER_KEY is the base64 of 32 bytes; keep a copy elsewhere".to_owned();
         if keys.split_whitespace().count() > 1 {
