@@ -312,7 +312,7 @@ async fn receive_again(
     let route = sources.route(path).filter(|it| it.source.name == source.name);
     let received = Received {
         source: Arc::clone(source),
-        tool: route.and_then(|it| it.tool),
+        tool: route.and_then(|it| it.tool.clone()),
         token: rejection.token,
         method: rejection.method,
         target: rejection.target,

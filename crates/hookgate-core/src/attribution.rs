@@ -216,7 +216,8 @@ fn readable(
         Ok(fields) => (source.provider.read)(
             &fields,
             &Hint {
-                tool: received.tool,
+                tool: received.tool.as_deref(),
+                query: received.query(),
                 headers: &received.headers,
                 flat_claims: source.rule.flat_agent_id && received.token.is_none(),
             },

@@ -21,11 +21,25 @@ pub struct Facts {
     pub dedupe: Option<String>,
     /// The ids that the provider attests.
     pub claims: Vec<Claim>,
-    /// What the provider is told once the event is durable.
+    /// What the provider is told once the event is durable, unless it asks for more.
     pub answer: Answer,
     /// What it is told instead of a tool call that belongs to nobody, where the provider
     /// takes nothing but a success.
     pub refusal: Option<Answer>,
+    /// What it wants besides being stored.
+    pub asks: Asks,
+}
+
+/// What an event wants besides being stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing: [`Facts::answer`] is its answer.
+    Nothing,
+    /// That tools are called.
+    Tools,
+    /// To be told how to go on, by what its tenant wrote for its type; `Facts::answer` where
+    /// nothing was written.
+    Guidance,
 }
 
 /// The canonical kinds of event.

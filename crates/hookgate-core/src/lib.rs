@@ -24,4 +24,5 @@ pub mod sign;
 pub mod source;
 pub mod tenant;
 pub mod time;
+pub mod tool;
 pub mod verify;

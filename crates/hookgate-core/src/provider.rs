@@ -6,6 +6,7 @@ use crate::event::{Claim, ClaimKind, Facts};
 use crate::headers::Headers;
 use crate::json::{Field, Fields, Path};
 use crate::providers::{elevenlabs, mightycall, retell, tawk, vapi};
+use crate::tool::Calls;
 
 /// All providers.
 pub const ALL: [&Provider; 5] = [
@@ -29,7 +30,9 @@ pub struct Provider {
     /// The paths of its built-in source, besides `/in/{name}`.
     pub paths: &'static [&'static str],
     /// Paths of tool calls, with the tool's name.
-    pub tools: &'static [(&'static str, &'static str)],
+    pub tool_paths: &'static [(&'static str, &'static str)],
+    /// How it asks for tools, if it does.
+    pub calls: Option<Calls>,
     /// The environment variables with its secret; the first that is set counts.
     pub secret_variables: &'static [&'static str],
     /// The environment variable with the account key that it repeats in its bodies.
@@ -80,7 +83,9 @@ impl Refusal {
 #[derive(Clone, Copy, Debug)]
 pub struct Hint<'a> {
     /// The tool that its path names.
-    pub tool: Option<&'static str>,
+    pub tool: Option<&'a str>,
+    /// The query of its URL, as sent.
+    pub query: &'a str,
     /// Its headers. Nothing in them is attested: they name an event, never an owner.
     pub headers: &'a Headers,
     /// Whether ids that stand among the arguments of a tool call count as claims, where

@@ -22,7 +22,7 @@ pub struct Received {
     /// Path and query as sent; a URL token in it is masked.
     pub target: String,
     /// The tool that the path names, if it is the path of a tool call.
-    pub tool: Option<&'static str>,
+    pub tool: Option<Arc<str>>,
     /// The URL token by which it came.
     pub token: Option<Token>,
     /// Headers in order.
@@ -141,6 +141,12 @@ impl Verdict {
 }
 
 impl Received {
+    /// The query of its URL, as sent; empty if there is none.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
     /// Judges the request by an examination that has seen its body.
     ///
     /// # Errors

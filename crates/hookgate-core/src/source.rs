@@ -96,7 +96,7 @@ pub struct Route {
     /// The source.
     pub source: Arc<Source>,
     /// The tool that the path names, if it is the path of a tool call.
-    pub tool: Option<&'static str>,
+    pub tool: Option<Arc<str>>,
 }
 
 /// Two sources want the same path or name.
@@ -129,7 +129,10 @@ impl Sources {
         if built_in {
             routes.extend(provider.paths.iter().map(|path| ((*path).to_owned(), None)));
             routes.extend(
-                provider.tools.iter().map(|(path, tool)| ((*path).to_owned(), Some(*tool))),
+                provider
+                    .tool_paths
+                    .iter()
+                    .map(|(path, tool)| ((*path).to_owned(), Some(Arc::from(*tool)))),
             );
         }
         for (path, tool) in routes {

@@ -39,7 +39,7 @@ fn verified(provider_name: &str, body: Body, tool: Option<&'static str>) -> Veri
         source,
         method: "POST".to_owned(),
         target: "/".to_owned(),
-        tool,
+        tool: tool.map(Into::into),
         token: None,
         headers,
         body,

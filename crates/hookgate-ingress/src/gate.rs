@@ -90,7 +90,7 @@ struct Ways {
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
     pub(crate) door: Arc<Door>,
-    pub(crate) tool: Option<&'static str>,
+    pub(crate) tool: Option<Arc<str>>,
     /// The URL token in the path.
     pub(crate) token: Option<Token>,
 }
@@ -161,7 +161,7 @@ impl Gate {
                 })
             });
             for path in sources.paths(source) {
-                let tool = sources.route(path).and_then(|route| route.tool);
+                let tool = sources.route(path).and_then(|route| route.tool.clone());
                 let way = Way { door: Arc::clone(&door), tool, token: None };
                 ways.paths.insert(path.to_owned(), way);
             }

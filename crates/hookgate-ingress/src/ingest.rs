@@ -143,7 +143,7 @@ async fn ingest(
         source: Arc::clone(source),
         method: head.method.as_str().to_owned(),
         target: masked(target, way),
-        tool: way.tool,
+        tool: way.tool.clone(),
         token: way.token.clone(),
         headers,
         body: Body::Whole(Bytes::new()),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hookgate_core::attribution::rule::{Decision as Verdict, decide};
 use hookgate_core::attribution::{Circumstances, Rule};
-use hookgate_core::event::{Answer, Claim, Facts, Kind};
+use hookgate_core::event::{Answer, Asks, Claim, Facts, Kind};
 use hookgate_core::provider::{self, Provider};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
@@ -236,6 +236,7 @@ impl Read {
             // Nobody is answered.
             answer: Answer::OK,
             refusal: None,
+            asks: Asks::Nothing,
         };
         Self {
             facts,

@@ -118,7 +118,7 @@ impl<'a> Judged<'a> {
         } else {
             part(b"body");
             // The same arguments for two tools are two calls.
-            part(received.tool.unwrap_or_default().as_bytes());
+            part(received.tool.as_deref().unwrap_or_default().as_bytes());
             part(sha256);
         }
         let digest: [u8; 32] = digest.finalize().into();

@@ -13,7 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hookgate-store", &["hookgate-core", "hookgate-journal"]),
     ("hookgate-egress", &["hookgate-core"]),
     ("hookgate-secrets", &["hookgate-core", "hookgate-store", "hookgate-egress"]),
-    ("hookgate-ingress", &["hookgate-core", "hookgate-store"]),
+    ("hookgate-tools", &["hookgate-core", "hookgate-store", "hookgate-egress", "hookgate-secrets"]),
+    ("hookgate-ingress", &["hookgate-core", "hookgate-store", "hookgate-tools"]),
     ("hookgate-console", &["hookgate-core", "hookgate-store", "hookgate-secrets"]),
     ("hookgate-square", &[]),
     (
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hookgate-store",
             "hookgate-egress",
             "hookgate-secrets",
+            "hookgate-tools",
             "hookgate-ingress",
             "hookgate-console",
             "hookgate-square",

@@ -4,7 +4,7 @@
 //! elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks (read November 2026).
 //! Success is 200 exactly. Retries are off by default, and a 4xx is final.
 
-use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Fields, Path};
 use crate::provider::{Hint, Provider, Refusal, claims, first, key};
 
@@ -13,7 +13,8 @@ pub const PROVIDER: Provider = Provider {
     name: "elevenlabs",
     title: "ElevenLabs",
     paths: &["/webhook/post_conversation"],
-    tools: &[],
+    tool_paths: &[],
+    calls: None,
     secret_variables: &["ELEVENLABS_WEBHOOK_SECRET"],
     account_key_variable: None,
     policy: "elevenlabs.auto",
@@ -97,5 +98,6 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         claims,
         answer: Answer::OK,
         refusal: None,
+        asks: Asks::Nothing,
     }
 }

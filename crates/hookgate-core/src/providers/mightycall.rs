@@ -9,7 +9,7 @@
 use serde_json::json;
 
 use crate::digest::sha256;
-use crate::event::{Answer, Claim, ClaimKind, Facts, Kind};
+use crate::event::{Answer, Asks, Claim, ClaimKind, Facts, Kind};
 use crate::json::{Field, Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
 
@@ -18,7 +18,8 @@ pub const PROVIDER: Provider = Provider {
     name: "mightycall",
     title: "MightyCall",
     paths: &["/functions/v1/mightycall-webhook"],
-    tools: &[],
+    tool_paths: &[],
+    calls: None,
     secret_variables: &["MIGHTYCALL_WEBHOOK_SECRET"],
     account_key_variable: Some("MIGHTYCALL_API_KEY"),
     policy: "mightycall.auto",
@@ -175,5 +176,6 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         claims,
         answer: Answer::json(&told),
         refusal: None,
+        asks: Asks::Nothing,
     }
 }

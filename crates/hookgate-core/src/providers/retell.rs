@@ -5,7 +5,7 @@
 //! /inbound-call-webhook (read November 2026). Any 2xx within 10 s is success; up to three
 //! retries.
 
-use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
 
@@ -14,7 +14,7 @@ pub const PROVIDER: Provider = Provider {
     name: "retell",
     title: "Retell AI",
     paths: &["/webhook/retell"],
-    tools: &[
+    tool_paths: &[
         ("/api/bookings/availability", "bookings_availability"),
         ("/api/bookings/create", "bookings_create"),
         ("/api/bookings/reschedule", "bookings_reschedule"),
@@ -23,6 +23,7 @@ pub const PROVIDER: Provider = Provider {
         ("/api/services/list", "services_list"),
         ("/api/customers/find", "customers_find"),
     ],
+    calls: None,
     secret_variables: &["RETELL_API_KEY"],
     account_key_variable: None,
     policy: "retell.v_d",
@@ -147,6 +148,7 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
         claims,
         answer,
         refusal: None,
+        asks: Asks::Nothing,
     }
 }
 
@@ -161,7 +163,7 @@ const TOOL_NOT_AVAILABLE: Answer = Answer {
 /// A call of a custom function on a path of its own: the full form with `call`, or the
 /// arguments alone at the root. What stands among the arguments a model may have filled
 /// in, so it counts only where nothing better is there and the source says so.
-fn read_tool_call(fields: &Fields, tool: &'static str, flat_claims: bool) -> Facts {
+fn read_tool_call(fields: &Fields, tool: &str, flat_claims: bool) -> Facts {
     let attested = [(ClaimKind::Conversation, CALL_ID), (ClaimKind::Agent, CALL_AGENT)];
     let flat = [(ClaimKind::Conversation, ROOT_CALL_ID), (ClaimKind::Agent, ROOT_AGENT)];
     let mut claims = claims(fields, &attested);
@@ -178,5 +180,6 @@ fn read_tool_call(fields: &Fields, tool: &'static str, flat_claims: bool) -> Fac
         claims,
         answer: TOOL_NOT_AVAILABLE,
         refusal: None,
+        asks: Asks::Nothing,
     }
 }

@@ -7,7 +7,7 @@
 
 use http::HeaderName;
 
-use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first};
 
@@ -16,7 +16,8 @@ pub const PROVIDER: Provider = Provider {
     name: "tawk",
     title: "Tawk.to",
     paths: &["/tawk-webhook"],
-    tools: &[],
+    tool_paths: &[],
+    calls: None,
     secret_variables: &["TAWK_WEBHOOK_SECRET", "TAWK_TAWK_WEBHOOK_SECRET"],
     account_key_variable: None,
     policy: "tawk.hmac_sha1",
@@ -72,5 +73,6 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
         claims: claims(fields, &[(ClaimKind::Property, PROPERTY)]),
         answer: Answer::OK,
         refusal: None,
+        asks: Asks::Nothing,
     }
 }

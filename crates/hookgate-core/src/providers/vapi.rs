@@ -8,7 +8,7 @@
 
 use serde_json::json;
 
-use crate::event::{Answer, ClaimKind, Facts, Kind};
+use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Field, Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
 
@@ -17,7 +17,8 @@ pub const PROVIDER: Provider = Provider {
     name: "vapi",
     title: "Vapi",
     paths: &["/webhook/vapi"],
-    tools: &[],
+    tool_paths: &[],
+    calls: None,
     secret_variables: &["VAPI_WEBHOOK_SECRET"],
     account_key_variable: None,
     policy: "vapi.auto",
@@ -120,6 +121,7 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         dedupe: dedupe(&event_type, call.as_deref(), fields.text(STATUS), &tool_calls),
         answer: answer(&event_type, &tool_calls),
         refusal: refusal(&event_type, &tool_calls),
+        asks: Asks::Nothing,
         bears_call: bears_call(&event_type),
         conversation_id,
         event_type,

@@ -46,7 +46,7 @@ async fn another_source_or_tool_is_another_event() {
     bench.append(&Call::status("c", 1)).await;
     assert!(!bench.append(&Call::status("c", 1).to("vapi-two")).await.is_duplicate());
     let mut tool = Call::status("c", 1);
-    tool.tool = Some("bookings_cancel");
+    tool.tool = Some("bookings_cancel".into());
     assert!(!bench.append(&tool).await.is_duplicate());
     assert!(bench.append(&tool).await.is_duplicate());
 }

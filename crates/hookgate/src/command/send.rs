@@ -351,7 +351,7 @@ fn sample(provider: &Provider, event: Option<&str>) -> anyhow::Result<Value> {
     let found = match event {
         None => samples.first(),
         Some(event) => match event.strip_prefix(TOOL) {
-            Some(tool) if provider.tools.iter().any(|it| it.1 == tool) => {
+            Some(tool) if provider.tool_paths.iter().any(|it| it.1 == tool) => {
                 named(event).or_else(tool_like)
             }
             _ => named(event),
@@ -359,7 +359,7 @@ fn sample(provider: &Provider, event: Option<&str>) -> anyhow::Result<Value> {
     };
     let (name, text) = found.ok_or_else(|| {
         let mut all: Vec<String> = samples.iter().map(|it| it.0.to_owned()).collect();
-        all.extend(provider.tools.iter().map(|it| format!("{TOOL}{}", it.1)));
+        all.extend(provider.tool_paths.iter().map(|it| format!("{TOOL}{}", it.1)));
         all.sort_unstable();
         all.dedup();
         Usage::new(format!(
@@ -384,7 +384,7 @@ fn url(
     let mut url = client::parse_url(&base)?;
     if url.path() == "/" && url.query().is_none() {
         let tool = flags.event.as_deref().and_then(|it| it.strip_prefix(TOOL));
-        let tool = tool.and_then(|tool| provider.tools.iter().find(|it| it.1 == tool));
+        let tool = tool.and_then(|tool| provider.tool_paths.iter().find(|it| it.1 == tool));
         let first = provider.paths.first().context("the provider has no path")?;
         url.set_path(tool.map_or(*first, |it| it.0));
     }

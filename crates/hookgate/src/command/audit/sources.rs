@@ -218,7 +218,7 @@ fn trusted_claims(source: &SourceFacts, tenancy: Tenancy) -> Vec<Finding> {
                 .against(12),
         );
     }
-    let has_tools = !provider.tools.is_empty();
+    let has_tools = !provider.tool_paths.is_empty();
     if source.flat_agent_id == Some(true) && has_tools && tenancy.tenants > 0 {
         findings.push(
             source

@@ -141,7 +141,7 @@ impl Paste {
         let built_in = provider.paths.first().filter(|_| is_built_in).map(|it| (*it).to_owned());
         let path = built_in.or_else(|| config.paths.first().cloned());
         let path = path.unwrap_or_else(|| format!("/in/{}", source.name));
-        let tools = if is_built_in { provider.tools } else { &[] };
+        let tools = if is_built_in { provider.tool_paths } else { &[] };
         Self {
             source: source.name.clone(),
             title: provider.title,
