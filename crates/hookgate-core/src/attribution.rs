@@ -14,7 +14,7 @@ pub use self::rule::{
     AgentMatch, Circumstances, Conflict, Decision, Ownership, OwnershipMode, Rule,
 };
 use self::rule::{Lack, decide};
-use crate::event::{Answer, Claim, Facts, Kind};
+use crate::event::{Answer, Asks, Claim, Facts, Kind};
 use crate::json::{self, Unreadable};
 use crate::provider::{Hint, Refusal};
 use crate::received::{Body, Received, Unproven, Verified};
@@ -188,6 +188,10 @@ const NO_ORGANIZATION: Refusal =
 /// [`Quarantined`]: store it as such and answer by [`Quarantined::told`].
 pub fn read(verified: Verified) -> Result<Readable, Box<Quarantined>> {
     let fields = match &verified.received().body {
+        // A tool without arguments may be called without a body.
+        Body::Whole(body) if body.is_empty() && verified.received().tool.is_some() => {
+            Ok(json::Fields::default())
+        }
         Body::Whole(body) => json::extract(body, verified.received().source.provider.fields),
         // A large body comes with a reader (`read_from`); without one nothing of it can be
         // read.
@@ -241,6 +245,12 @@ impl Readable {
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
         &self.facts.claims
+    }
+
+    /// Whether it wants more than to be stored.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        self.facts.asks != Asks::Nothing
     }
 
     /// Decides whose it is, by what the registry says of its claims.

@@ -123,6 +123,15 @@ pub const TABLE: &[Named] = &[
         make: |name, _| Ok(one(body_mac(name, TAWK_SIGNATURE, Digest::HmacSha1))),
     },
     Named {
+        name: "tool.secret",
+        about: "the secret itself in authorization behind `Bearer `, else in x-hookgate-tool-secret",
+        options: &[],
+        make: |name, _| {
+            let bearer = token_in(name, AUTHORIZATION, true);
+            Ok(Policy::First(vec![bearer, token_in(name, TOOL_SECRET, false)]))
+        },
+    },
+    Named {
         name: "hmac",
         about: "any digest over a request, with the settings of vapi.hmac",
         options: HMAC_OPTIONS,
@@ -180,6 +189,7 @@ const HMAC_OPTIONS: &[&str] = &[
 const ELEVENLABS_SIGNATURE: HeaderName = HeaderName::from_static("elevenlabs-signature");
 const RETELL_SIGNATURE: HeaderName = HeaderName::from_static("x-retell-signature");
 const TAWK_SIGNATURE: HeaderName = HeaderName::from_static("x-tawk-signature");
+const TOOL_SECRET: HeaderName = HeaderName::from_static("x-hookgate-tool-secret");
 const VAPI_SECRET: HeaderName = HeaderName::from_static("x-vapi-secret");
 const VAPI_SIGNATURE: HeaderName = HeaderName::from_static("x-vapi-signature");
 const MIGHTYCALL_SIGNATURES: [HeaderName; 3] = [

@@ -93,6 +93,15 @@ pub struct Hint<'a> {
     pub flat_claims: bool,
 }
 
+impl Provider {
+    /// The environment variable with the secret of its tool calls, where those are not proven
+    /// as its events are.
+    #[must_use]
+    pub fn tool_secret_variable(&self) -> Option<&'static str> {
+        self.calls.as_ref()?.secret_variable
+    }
+}
+
 /// The provider of this name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Provider> {

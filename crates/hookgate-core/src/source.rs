@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderName;
+use serde_json::Value;
 
 use crate::attribution::Rule;
+use crate::named;
 use crate::provider::{BODY_BYTES_MAX, Provider};
 use crate::scheme::Policy;
 use crate::secret::Secrets;
 use crate::tenant::TenantId;
+use crate::tool::settings::TOOL_NAME_CHARS_MAX;
 
 /// What happens to a request that does not prove its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,12 @@ pub struct Source {
     pub body_bytes_max: u64,
     /// What a body may measure once a plausible signature was seen, in bytes.
     pub large_body_bytes_max: u64,
-    /// The headers in which its tokens travel (from the policy).
+    /// How a request on the path of a tool proves its origin, where its provider signs none;
+    /// nothing where it does so as an event does.
+    pub tool_policy: Option<Policy>,
+    /// What proves such a request; without any, `secrets` do.
+    pub tool_secrets: Secrets,
+    /// The headers in which its tokens travel (from the policies).
     pub token_headers: Vec<HeaderName>,
     /// How ownership is judged here.
     pub rule: Rule,
@@ -67,11 +75,17 @@ impl Source {
         secrets: Secrets,
         verification: Verification,
     ) -> Self {
+        let tool_policy = provider.calls.as_ref().and_then(|it| it.policy);
+        let tool_policy = tool_policy.and_then(|it| named::policy(it, &Value::Null).ok());
+        let mut token_headers = policy.token_headers();
+        token_headers.extend(tool_policy.iter().flat_map(Policy::token_headers));
         Self {
             name: name.into(),
             provider,
-            token_headers: policy.token_headers(),
+            token_headers,
             policy,
+            tool_policy,
+            tool_secrets: Secrets::default(),
             secrets,
             verification,
             body_bytes_max: BODY_BYTES_MAX,
@@ -80,6 +94,42 @@ impl Source {
             tenant: None,
             retention_days: None,
         }
+    }
+
+    /// What proves a request that came on the path of this tool, or of none.
+    #[must_use]
+    pub fn proving(&self, tool: Option<&str>) -> (&Policy, &Secrets) {
+        match (tool, &self.tool_policy) {
+            (Some(_), Some(policy)) if self.tool_secrets.is_empty() => (policy, &self.secrets),
+            (Some(_), Some(policy)) => (policy, &self.tool_secrets),
+            _ => (&self.policy, &self.secrets),
+        }
+    }
+}
+
+/// A path with a URL token: `/in/{source}/{token}`, or `/in/{source}/{token}/tools/{tool}`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenPath<'a> {
+    /// The name of the source.
+    pub source: &'a str,
+    /// The token, or what stands for it where a path is stored.
+    pub token: &'a str,
+    /// The tool.
+    pub tool: Option<&'a str>,
+}
+
+impl<'a> TokenPath<'a> {
+    /// Reads a path (without a query), if it is one.
+    #[must_use]
+    pub fn read(path: &'a str) -> Option<Self> {
+        let (source, rest) = path.strip_prefix("/in/")?.split_once('/')?;
+        let Some((token, rest)) = rest.split_once('/') else {
+            return Some(Self { source, token: rest, tool: None });
+        };
+        let tool = rest.strip_prefix("tools/")?;
+        let is_name = tool.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-.".contains(&it));
+        let fits = !tool.is_empty() && tool.len() <= TOOL_NAME_CHARS_MAX && is_name;
+        fits.then_some(Self { source, token, tool: Some(tool) })
     }
 }
 

@@ -5,7 +5,11 @@
 //! platform's answer of them. In between stands somebody who acts; nothing here does.
 
 pub mod catalog;
+pub mod masked;
+pub mod schema;
 pub mod settings;
+pub mod template;
+pub(crate) mod wire;
 
 use std::time::Duration;
 
@@ -20,17 +24,32 @@ pub use self::catalog::{Argument, Shape, Tool, named};
 /// model; nobody needs more in one breath.
 pub const CALLS_MAX: usize = 16;
 
+/// What a caller hears if nothing else can be said.
+pub const NOT_NOW: &str = "I am sorry, I cannot do that right now.";
+
+/// The answer to a call that nobody carries out, where one JSON object is wanted.
+pub const NOT_AVAILABLE: Answer = Answer::fixed(
+    r#"{"ok":false,"status":"not_available","message":"I am sorry, I cannot do that right now."}"#,
+);
+
 /// How a provider asks for tools and is answered.
 #[derive(Debug)]
 pub struct Calls {
     /// What a request asks for. Its body was read before, so that it is a JSON object
     /// without duplicate keys, or empty.
     pub decode: fn(&Asked<'_>) -> Order,
-    /// The answer: one reply for each call, in order.
+    /// The answer: one reply for each of [`Order::calls`], in order. A call without one is
+    /// told [`NOT_NOW`].
     pub encode: fn(&Order, &[Reply]) -> Answer,
+    /// A tool as the platform's own interface wants it, and the URL that
+    /// [`schema::for_platform`] was given.
+    pub define: fn(&schema::Definition, &str) -> Value,
     /// The name of the policy by which a request on the path of a tool proves its origin;
     /// nothing where it does so as an event does.
     pub policy: Option<&'static str>,
+    /// The environment variable with the secret of such a request; without one the source's
+    /// own secrets count.
+    pub secret_variable: Option<&'static str>,
     /// How long the platform's caller may be kept waiting.
     pub patience: Duration,
 }
@@ -51,8 +70,11 @@ pub struct Asked<'a> {
 pub struct Order {
     /// How the platform wants to be answered.
     pub form: Form,
-    /// The calls, in order; at most [`CALLS_MAX`].
+    /// The calls to carry out, in order; at most [`CALLS_MAX`].
     pub calls: Vec<Call>,
+    /// Calls beyond that. Nobody carries them out, but each is told so, since a platform
+    /// waits for an answer to each.
+    pub beyond: Vec<Call>,
     /// Who speaks with whom.
     pub caller: Caller,
 }
@@ -115,6 +137,12 @@ impl Reply {
     #[must_use]
     pub fn done(status: &str, message: impl Into<String>) -> Self {
         Self { ok: true, status: status.to_owned(), message: message.into(), data: Map::new() }
+    }
+
+    /// The refusal where nobody carries tools out: what [`NOT_AVAILABLE`] says.
+    #[must_use]
+    pub fn not_available() -> Self {
+        Self::sorry("not_available", NOT_NOW)
     }
 
     /// A refusal or a failure, in words for the caller.

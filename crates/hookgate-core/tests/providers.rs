@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hookgate_core::attribution::{
     Attributed, Cause, Consulted, Content, Quarantined, Readable, read, read_from,
 };
-use hookgate_core::event::Facts;
+use hookgate_core::event::{Asks, Facts};
 use hookgate_core::headers::{Headers, Value};
 use hookgate_core::received::{Blob, Body, Received, Verified};
 use hookgate_core::secret::Secrets;
@@ -22,6 +22,15 @@ use serde_json::json;
 /// A proven request of `provider_name` with this body: proven by a token, so that any
 /// body will do.
 fn verified(provider_name: &str, body: Body, tool: Option<&'static str>) -> Verified {
+    verified_at(provider_name, body, tool, "/")
+}
+
+fn verified_at(
+    provider_name: &str,
+    body: Body,
+    tool: Option<&'static str>,
+    target: &str,
+) -> Verified {
     let policy = named::policy("vapi.token", &json!({})).unwrap();
     let row = provider::named(provider_name).unwrap();
     let secrets = Secrets::from_text("s", "");
@@ -38,7 +47,7 @@ fn verified(provider_name: &str, body: Body, tool: Option<&'static str>) -> Veri
     let received = Received {
         source,
         method: "POST".to_owned(),
-        target: "/".to_owned(),
+        target: target.to_owned(),
         tool: tool.map(Into::into),
         token: None,
         headers,
@@ -65,6 +74,13 @@ fn facts(provider_name: &str, body: &str) -> Facts {
             _ => panic!("{body} cannot be read"),
         },
     }
+}
+
+/// What a request on the path of a tool says, with this query.
+fn tool_facts(provider_name: &str, tool: &'static str, query: &str, body: &str) -> Facts {
+    let body = Body::Whole(Bytes::from(body.to_owned()));
+    let verified = verified_at(provider_name, body, Some(tool), &format!("/?{query}"));
+    conclude(read(verified)).unwrap().facts().clone()
 }
 
 fn cause(provider_name: &str, body: &[u8]) -> Option<Cause> {
@@ -163,7 +179,7 @@ fn vapi_is_read_in_its_envelope_and_flat() {
     check(
         "vapi",
         r#"{"message":{"type":"tool-calls","toolCallList":[{"id":"t1"},{"id":"t2"}],"call":{"id":"c"}}}"#,
-        r#"tool-calls tool.called id=t1 conversation=c {"results":[{"error":"This tool is not available yet.","toolCallId":"t1"},{"error":"This tool is not available yet.","toolCallId":"t2"}]} [Conversation=c]"#,
+        r#"tool-calls tool.called id=t1 conversation=c {"results":[{"error":"I am sorry, I cannot do that right now.","toolCallId":"t1"},{"error":"I am sorry, I cannot do that right now.","toolCallId":"t2"}]} [Conversation=c]"#,
     );
     check(
         "vapi",
@@ -290,4 +306,83 @@ fn repetitions_are_recognised_by_what_the_provider_repeats() {
     assert!(!same("mightycall", &guid("g", "1"), &guid("h", "1")));
     let updated = r#"{"event":"transcript_updated","call":{"call_id":"c"}}"#;
     assert!(!same("retell", updated, updated), "updates of one call are not repetitions");
+}
+
+#[test]
+fn a_tool_call_asks_for_tools_and_is_refused_in_words_without() {
+    let neutral = r#"{"ok":false,"status":"not_available","message":"I am sorry, I cannot do that right now."}"#;
+    let full = r#"{"name":"bookings.cancel","args":{},"call":{"call_id":"c","agent_id":"a"}}"#;
+    check(
+        "retell",
+        full,
+        &format!(
+            "tool:bookings_cancel tool.called id=- conversation=c {neutral} [Conversation=c Agent=a]"
+        ),
+    );
+    for facts in [
+        facts("retell", full),
+        tool_facts("retell", "bookings_cancel", "", full),
+        tool_facts("elevenlabs", "bookings.cancel", "", "{}"),
+    ] {
+        assert_eq!(facts.event_type, "tool:bookings_cancel");
+        assert_eq!((facts.asks, facts.answer.status), (Asks::Tools, 200));
+        assert_eq!(facts.answer.body, neutral);
+    }
+    let message = |rest: &str| format!(r#"{{"message":{{"call":{{"id":"c"}},{rest}}}}}"#);
+    let older = facts("vapi", &message(r#""type":"function-call","functionCall":{}"#));
+    assert_eq!((older.asks, older.answer.status), (Asks::Tools, 200));
+    let wrapped = r#""type":"tool-calls","toolWithToolCallList":[{"toolCall":{"id":"t1"}}]"#;
+    let told = facts("vapi", &message(wrapped));
+    assert_eq!((told.asks, told.external_id.as_deref()), (Asks::Tools, Some("t1")));
+    assert!(told.answer.body.contains("t1") && told.refusal.unwrap().body.contains("t1"));
+}
+
+#[test]
+fn a_request_for_a_decision_asks_for_guidance() {
+    for kind in [
+        "assistant-request",
+        "transfer-destination-request",
+        "handoff-destination-request",
+        "knowledge-base-request",
+        "call.endpointing.request",
+        "campaign.predial",
+        "voice-request",
+    ] {
+        let told =
+            facts("vapi", &format!(r#"{{"message":{{"type":"{kind}","call":{{"id":"c"}}}}}}"#));
+        assert_eq!((told.asks, told.answer.status), (Asks::Guidance, 200), "{kind}");
+    }
+    for kind in ["call_inbound", "chat_inbound"] {
+        assert_eq!(facts("retell", &format!(r#"{{"event":"{kind}"}}"#)).asks, Asks::Guidance);
+    }
+    let body = r#"{"caller_id":"+1","agent_id":"a","called_number":"+2","call_sid":"s"}"#;
+    let told = tool_facts("elevenlabs", "conversation_initiation", "", body);
+    assert_eq!((told.asks, told.event_type.as_str()), (Asks::Guidance, "conversation_initiation"));
+    let neutral = r#"{"type":"conversation_initiation_client_data","dynamic_variables":{}}"#;
+    assert_eq!(told.answer.body, neutral);
+    for (provider_name, body) in [
+        ("vapi", r#"{"message":{"type":"hang","call":{"id":"c"}}}"#),
+        ("retell", r#"{"event":"call_ended"}"#),
+        ("elevenlabs", r#"{"type":"post_call_audio"}"#),
+    ] {
+        assert_eq!(facts(provider_name, body).asks, Asks::Nothing, "{provider_name}");
+    }
+}
+
+#[test]
+fn nothing_in_an_elevenlabs_tool_call_is_a_claim() {
+    let body = r#"{"conversation_id":"c","agent_id":"a","data":{"agent_id":"b"}}"#;
+    let told = tool_facts("elevenlabs", "weather", "", body);
+    assert!(told.claims.is_empty());
+    assert_eq!(told.conversation_id.as_deref(), Some("c"));
+    let body = r#"{"system__conversation_id":"own","conversation_id":"c"}"#;
+    let told = tool_facts("elevenlabs", "weather", "", body);
+    assert_eq!(told.conversation_id.as_deref(), Some("own"));
+}
+
+#[test]
+fn a_tool_may_be_called_without_a_body() {
+    let told = tool_facts("elevenlabs", "weather", "system__conversation_id=c%201", "");
+    assert_eq!(told.conversation_id.as_deref(), Some("c 1"));
+    assert_eq!(tool_facts("retell", "services_list", "", "").event_type, "tool:services_list");
 }

@@ -158,6 +158,7 @@ impl Eraser {
         drop(lock(&self.deciding));
         let last_seq = self.door.last_seq();
         self.change(|_| Ok(()))?;
+        self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
         let mut walk = Walk { id, before: None, erased: &mut erased };
         match &erasure.target {
             ErasureTarget::Tenant(tenant) => {
@@ -175,6 +176,8 @@ impl Eraser {
                 self.expire(&mut walk, tenant.as_ref(), source.as_deref())?;
             }
         }
+        // Of the last events tool calls were perhaps begun meanwhile.
+        self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
         erased.done_seq = last_seq;
         // Conversations of which nothing is left are out of the index.
         lock(&self.registry.shared().known).forget_conversations(last_seq);

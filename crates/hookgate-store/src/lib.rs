@@ -82,12 +82,14 @@ pub use options::{
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{
-    ANSWER_KEPT, ANSWERS_MAX, Answer, BINDINGS_MAX, Binding, BindingFilter, CONVERSATIONS_MAX,
-    CREDENTIALS_PER_TENANT_MAX, Conversation, ConversationFilter, Decision, DecisionKind,
-    ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget, GRACE_MAX,
-    KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, NumberedDecision, Quota, Registry, RegistryError, Rows,
-    SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey, SourceRow,
-    TENANTS_MAX, TOKENS_MAX, Tenant, TenantKey, UrlToken, Written, open_registry,
+    ANSWER_KEPT, ANSWERS_MAX, ARGUMENTS_BYTES_MAX, Answer, BINDINGS_MAX, Begun, Binding,
+    BindingFilter, CONVERSATIONS_MAX, CREDENTIALS_PER_TENANT_MAX, Conversation, ConversationFilter,
+    Decision, DecisionKind, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget,
+    FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, NewToolCall,
+    NumberedDecision, Quota, REPLY_BYTES_MAX, Registry, RegistryError, Rows, SEALED_BYTES_MAX,
+    SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey, SourceRow, TENANTS_MAX,
+    TOKENS_MAX, TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall, ToolCallFilter, ToolCallId,
+    ToolCallState, ToolTimes, UrlToken, Written, open_registry,
 };
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
 pub use space::{Disk, volatile};

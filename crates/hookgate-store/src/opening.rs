@@ -42,6 +42,12 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
     layout::create_folder(folder).map_err(|error| OpenError::io("creating", folder, error))?;
     let (journal, recovery) = open_journal(&layout, &options, wake)?;
     let registry = registry::open(&layout.registry())?;
+    let interrupted = registry
+        .note_interrupted()
+        .map_err(|error| OpenError::io("changing", &layout.registry(), io::Error::other(error)))?;
+    if interrupted > 0 {
+        tracing::warn!(calls = interrupted, "nobody knows how these tool calls ended");
+    }
     let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
         .map_err(|error| OpenError::io("opening", &layout.blobs(), error))?;
     let blobs = Arc::new(blobs);

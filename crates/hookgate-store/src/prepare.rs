@@ -119,6 +119,10 @@ impl<'a> Judged<'a> {
             part(b"body");
             // The same arguments for two tools are two calls.
             part(received.tool.as_deref().unwrap_or_default().as_bytes());
+            // A tool may be told its arguments in the query, mostly without any body.
+            if received.tool.is_some() && !received.query().is_empty() {
+                part(received.query().as_bytes());
+            }
             part(sha256);
         }
         let digest: [u8; 32] = digest.finalize().into();

@@ -48,15 +48,17 @@ impl Eraser {
         let mut targets = Vec::new();
         for (tenant, days) in self.tenants() {
             let at = cutoff(now, days);
-            if self.has_victims(Whose::Tenant(tenant.as_str()), at)? {
-                targets.push(ErasureTarget::Before { at, tenant: Some(tenant), source: None });
+            let has_victims = self.has_victims(Whose::Tenant(tenant.as_str()), at)?;
+            let target = ErasureTarget::Before { at, tenant: Some(tenant), source: None };
+            if has_victims || self.has_tool_calls(&target)? {
+                targets.push(target);
             }
         }
         for (source, days) in sources {
             let at = cutoff(now, *days);
-            if self.has_victims(Whose::Source(source), at)? {
-                let source = Some(source.clone());
-                targets.push(ErasureTarget::Before { at, tenant: None, source });
+            let target = ErasureTarget::Before { at, tenant: None, source: Some(source.clone()) };
+            if self.has_victims(Whose::Source(source), at)? || self.has_tool_calls(&target)? {
+                targets.push(target);
             } else {
                 // The ring of refused requests has no index.
                 self.rejections.expire(source, at).map_err(Stop::Io)?;
@@ -73,6 +75,12 @@ impl Eraser {
             self.drop_segments()?;
         }
         Ok(events)
+    }
+
+    /// Whether a tool call is too old: one that began just after midnight is so a day after
+    /// its event.
+    fn has_tool_calls(&self, target: &ErasureTarget) -> Result<bool, Stop> {
+        self.registry.has_tool_calls(target).map_err(Stop::Registry)
     }
 
     /// Tenants whose events are not kept for ever.

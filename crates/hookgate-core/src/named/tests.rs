@@ -41,6 +41,17 @@ fn every_provider_has_a_default() {
 }
 
 #[test]
+fn a_tools_secret_stands_in_either_header_and_is_hidden_in_both() {
+    let made = policy("tool.secret", &Value::Null).unwrap();
+    assert!(matches!(made, Policy::First(_)), "the first that is there decides");
+    assert_eq!(made.token_headers(), [AUTHORIZATION, TOOL_SECRET]);
+    for row in crate::provider::ALL {
+        let policy_name = row.calls.as_ref().and_then(|it| it.policy);
+        assert!(policy_name.is_none_or(|it| names().contains(&it)), "{}", row.name);
+    }
+}
+
+#[test]
 fn a_wrong_word_is_named() {
     let told = policy("retell", &json!({})).unwrap_err().to_string();
     assert!(told.starts_with("no scheme is called `retell`; there are: elevenlabs.official, "));

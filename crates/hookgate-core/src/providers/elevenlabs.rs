@@ -1,12 +1,16 @@
-//! ElevenLabs (Agents, Conversational AI): post-call webhooks.
+//! ElevenLabs (Agents, Conversational AI): post-call webhooks, server tools and the
+//! conversation-initiation webhook.
 //!
 //! Sources: elevenlabs py 2.78.0 `webhooks_custom.py` and js 2.73.0 `webhooks.js`;
 //! elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks (read November 2026).
 //! Success is 200 exactly. Retries are off by default, and a 4xx is final.
 
+mod tools;
+
 use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Fields, Path};
 use crate::provider::{Hint, Provider, Refusal, claims, first, key};
+use crate::tool::{NOT_AVAILABLE, canonical};
 
 /// The row.
 pub const PROVIDER: Provider = Provider {
@@ -14,7 +18,7 @@ pub const PROVIDER: Provider = Provider {
     title: "ElevenLabs",
     paths: &["/webhook/post_conversation"],
     tool_paths: &[],
-    calls: None,
+    calls: Some(tools::CALLS),
     secret_variables: &["ELEVENLABS_WEBHOOK_SECRET"],
     account_key_variable: None,
     policy: "elevenlabs.auto",
@@ -52,6 +56,8 @@ const ROOT_CONVERSATION: usize = 3;
 const AGENT: usize = 4;
 const ROOT_AGENT: usize = 5;
 const PHONE_NUMBER: usize = 6;
+const SYSTEM_CONVERSATION: usize = 7;
+const CAMEL_CONVERSATION: usize = 8;
 
 const FIELDS: &[Path] = &[
     &["type"],
@@ -61,9 +67,17 @@ const FIELDS: &[Path] = &[
     &["data", "agent_id"],
     &["agent_id"],
     &["data", "metadata", "phone_call", "phone_number_id"],
+    &["system__conversation_id"],
+    &["conversationId"],
 ];
 
-fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
+/// The end of the path on which the platform asks how to begin a conversation.
+const INITIATION: &str = "conversation_initiation";
+
+fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
+    if let Some(tool) = hint.tool {
+        return read_tool_call(fields, tool, hint.query);
+    }
     let event_type = fields.text(TYPE).unwrap_or("post_conversation").to_owned();
     let conversation_id = first(fields, &[CONVERSATION, ROOT_CONVERSATION]);
     // A retry is identical and unmarked; the documentation says to compare these.
@@ -99,5 +113,32 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         answer: Answer::OK,
         refusal: None,
         asks: Asks::Nothing,
+    }
+}
+
+/// A request on the path of a tool. Nothing in it is a claim: the operator decides what
+/// stands where, and a model fills most of it in. The URL's token says whose it is.
+fn read_tool_call(fields: &Fields, tool: &str, query: &str) -> Facts {
+    let tool = canonical(tool);
+    let named = first(fields, &[SYSTEM_CONVERSATION, ROOT_CONVERSATION, CAMEL_CONVERSATION]);
+    let (event_type, kind, answer, asks) = if tool == INITIATION {
+        // Nothing is overridden: the agent begins as it is set up.
+        let neutral = r#"{"type":"conversation_initiation_client_data","dynamic_variables":{}}"#;
+        (tool, Kind::Other, Answer::fixed(neutral), Asks::Guidance)
+    } else {
+        (format!("tool:{tool}"), Kind::ToolCalled, NOT_AVAILABLE, Asks::Tools)
+    };
+    Facts {
+        event_type,
+        kind,
+        external_id: None,
+        conversation_id: named.or_else(|| tools::conversation(query)),
+        bears_call: false,
+        // The same bytes: what the store compares holds the tool and the query too.
+        dedupe: None,
+        claims: Vec::new(),
+        answer,
+        refusal: None,
+        asks,
     }
 }

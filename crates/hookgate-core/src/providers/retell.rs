@@ -5,9 +5,12 @@
 //! /inbound-call-webhook (read November 2026). Any 2xx within 10 s is success; up to three
 //! retries.
 
+mod tools;
+
 use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
+use crate::tool::{NOT_AVAILABLE, canonical};
 
 /// The row.
 pub const PROVIDER: Provider = Provider {
@@ -23,7 +26,7 @@ pub const PROVIDER: Provider = Provider {
         ("/api/services/list", "services_list"),
         ("/api/customers/find", "customers_find"),
     ],
-    calls: None,
+    calls: Some(tools::CALLS),
     secret_variables: &["RETELL_API_KEY"],
     account_key_variable: None,
     policy: "retell.v_d",
@@ -101,7 +104,7 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
     let event_type = match (fields.text(EVENT), fields.text(NAME)) {
         (Some(event), _) => event.to_owned(),
         // A custom function in its full form has no event, but the function's name.
-        (None, Some(_)) => "tool_call".to_owned(),
+        (None, Some(name)) => tool_event(name),
         (None, None) => "unknown".to_owned(),
     };
     let conversation_id = first(fields, &[CALL_ID, CHAT_ID]);
@@ -109,17 +112,22 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
         .contains(&event_type.as_str())
         .then(|| key(&[Some(&event_type), conversation_id.as_deref()]))
         .flatten();
-    let (kind, answer) = match event_type.as_str() {
-        "call_started" => (Kind::CallStarted, Answer::OK),
-        "call_ended" => (Kind::CallEnded, Answer::OK),
-        "call_analyzed" | "chat_analyzed" => (Kind::CallAnalyzed, Answer::OK),
-        "chat_started" => (Kind::ChatStarted, Answer::OK),
-        "chat_ended" => (Kind::ChatEnded, Answer::OK),
-        "tool_call" => (Kind::ToolCalled, TOOL_NOT_AVAILABLE),
+    let is_tool = fields.text(EVENT).is_none() && fields.text(NAME).is_some();
+    let kind = match event_type.as_str() {
+        _ if is_tool => Kind::ToolCalled,
+        "call_started" => Kind::CallStarted,
+        "call_ended" => Kind::CallEnded,
+        "call_analyzed" | "chat_analyzed" => Kind::CallAnalyzed,
+        "chat_started" => Kind::ChatStarted,
+        "chat_ended" => Kind::ChatEnded,
+        _ => Kind::Other,
+    };
+    let (answer, asks) = match event_type.as_str() {
+        _ if is_tool => (NOT_AVAILABLE, Asks::Tools),
         // All fields of these answers are optional: the number's own agent takes the call.
-        "call_inbound" => (Kind::Other, Answer::fixed(r#"{"call_inbound":{}}"#)),
-        "chat_inbound" => (Kind::Other, Answer::fixed(r#"{"chat_inbound":{}}"#)),
-        _ => (Kind::Other, Answer::OK),
+        "call_inbound" => (Answer::fixed(r#"{"call_inbound":{}}"#), Asks::Guidance),
+        "chat_inbound" => (Answer::fixed(r#"{"chat_inbound":{}}"#), Asks::Guidance),
+        _ => (Answer::OK, Asks::Nothing),
     };
     let mut rows = vec![
         (ClaimKind::Conversation, CALL_ID),
@@ -148,17 +156,14 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
         claims,
         answer,
         refusal: None,
-        asks: Asks::Nothing,
+        asks,
     }
 }
 
-/// What a tool call is told as long as no connector carries it out.
-const TOOL_NOT_AVAILABLE: Answer = Answer {
-    status: 501,
-    body: std::borrow::Cow::Borrowed(
-        r#"{"ok":false,"status":"not_implemented","message":"This tool is not available yet."}"#,
-    ),
-};
+/// The type of a call of this tool.
+fn tool_event(tool: &str) -> String {
+    format!("tool:{}", canonical(tool))
+}
 
 /// A call of a custom function on a path of its own: the full form with `call`, or the
 /// arguments alone at the root. What stands among the arguments a model may have filled
@@ -171,15 +176,15 @@ fn read_tool_call(fields: &Fields, tool: &str, flat_claims: bool) -> Facts {
         claims = crate::provider::claims(fields, &flat);
     }
     Facts {
-        event_type: format!("tool:{tool}"),
+        event_type: tool_event(tool),
         kind: Kind::ToolCalled,
         external_id: None,
         conversation_id: first(fields, &[CALL_ID, ROOT_CALL_ID]),
         bears_call: false,
         dedupe: None,
         claims,
-        answer: TOOL_NOT_AVAILABLE,
+        answer: NOT_AVAILABLE,
         refusal: None,
-        asks: Asks::Nothing,
+        asks: Asks::Tools,
     }
 }

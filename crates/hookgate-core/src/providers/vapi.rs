@@ -6,11 +6,14 @@
 //! a credential says how it signs. Most messages want nothing but a 2xx; eight types want
 //! an answer within 20 s (`assistant-request`: 7.5 s).
 
+mod tools;
+
 use serde_json::json;
 
 use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
 use crate::json::{Field, Fields, Path};
 use crate::provider::{BODY_BYTES_MAX, Hint, Provider, Refusal, claims, first, key};
+use crate::tool::NOT_NOW;
 
 /// The row.
 pub const PROVIDER: Provider = Provider {
@@ -18,7 +21,7 @@ pub const PROVIDER: Provider = Provider {
     title: "Vapi",
     paths: &["/webhook/vapi"],
     tool_paths: &[],
-    calls: None,
+    calls: Some(tools::CALLS),
     secret_variables: &["VAPI_WEBHOOK_SECRET"],
     account_key_variable: None,
     policy: "vapi.auto",
@@ -64,6 +67,8 @@ const TOOL_CALL_ID: usize = 13;
 const CHAT_ASSISTANT: usize = 14;
 const SESSION_ASSISTANT: usize = 15;
 const TRANSCRIPT_ROLE: usize = 16;
+const WRAPPED_CALL_ID: usize = 17;
+const OTHER_CALL_ID: usize = 18;
 
 const FIELDS: &[Path] = &[
     &["message", "type"],
@@ -83,19 +88,19 @@ const FIELDS: &[Path] = &[
     &["message", "chat", "assistantId"],
     &["message", "session", "assistantId"],
     &["message", "role"],
+    &["message", "toolWithToolCallList", "*", "toolCall", "id"],
+    &["message", "toolCalls", "*", "id"],
 ];
 
 fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
     let event_type = first(fields, &[TYPE, ROOT_TYPE]).unwrap_or_else(|| "unknown".to_owned());
     let call = first(fields, &[CALL, ROOT_CALL]);
     let conversation_id = call.clone().or_else(|| first(fields, &[CHAT, SESSION, CAMPAIGN]));
-    let tool_calls: Vec<&str> = fields
-        .all(TOOL_CALL_ID)
-        .filter_map(|field| match field {
-            Field::Text(id) => Some(id.as_str()),
-            _ => None,
-        })
-        .collect();
+    // The calls are decoded from the first of these lists that has any.
+    let lists = [TOOL_CALL_ID, WRAPPED_CALL_ID, OTHER_CALL_ID];
+    let lists = lists.into_iter().map(|path| fields.all(path).filter_map(text).collect());
+    let tool_calls: Vec<&str> =
+        lists.into_iter().find(|it: &Vec<_>| !it.is_empty()).unwrap_or_default();
     let mut rows = vec![
         (ClaimKind::Conversation, CALL),
         (ClaimKind::Conversation, ROOT_CALL),
@@ -121,11 +126,18 @@ fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
         dedupe: dedupe(&event_type, call.as_deref(), fields.text(STATUS), &tool_calls),
         answer: answer(&event_type, &tool_calls),
         refusal: refusal(&event_type, &tool_calls),
-        asks: Asks::Nothing,
+        asks: asks(&event_type),
         bears_call: bears_call(&event_type),
         conversation_id,
         event_type,
         claims,
+    }
+}
+
+fn text(field: &Field) -> Option<&str> {
+    match field {
+        Field::Text(id) => Some(id),
+        _ => None,
     }
 }
 
@@ -170,29 +182,42 @@ fn bears_call(event_type: &str) -> bool {
     event_type != "assistant-request" && !own_ids.iter().any(|it| event_type.starts_with(it))
 }
 
+/// What a message of this type wants besides being stored.
+fn asks(event_type: &str) -> Asks {
+    match event_type {
+        "tool-calls" | "function-call" => Asks::Tools,
+        "assistant-request"
+        | "transfer-destination-request"
+        | "handoff-destination-request"
+        | "knowledge-base-request"
+        | "call.endpointing.request"
+        | "campaign.predial"
+        | "voice-request" => Asks::Guidance,
+        _ => Asks::Nothing,
+    }
+}
+
 /// Vapi reads nothing but a 200, and speaks the error of a tool.
 fn refusal(event_type: &str, tool_calls: &[&str]) -> Option<Answer> {
     const SENTENCE: &str = "I am sorry, I cannot do that on this call.";
     match event_type {
-        "tool-calls" => {
-            let refuse = |id: &&str| json!({"toolCallId": id, "error": SENTENCE});
-            let results = tool_calls.iter().map(refuse).collect::<Vec<_>>();
-            Some(Answer::json(&json!({ "results": results })))
-        }
+        "tool-calls" => Some(refused(tool_calls, SENTENCE)),
         "function-call" => Some(Answer::json(&json!({ "error": SENTENCE }))),
         _ => None,
     }
 }
 
+/// Every call refused with this sentence.
+fn refused(tool_calls: &[&str], sentence: &str) -> Answer {
+    let refuse = |id: &&str| json!({"toolCallId": id, "error": sentence});
+    Answer::json(&json!({ "results": tool_calls.iter().map(refuse).collect::<Vec<_>>() }))
+}
+
 /// The types that want an answer get a valid one that changes nothing.
 fn answer(event_type: &str, tool_calls: &[&str]) -> Answer {
     match event_type {
-        "tool-calls" => {
-            let refuse =
-                |id: &&str| json!({"toolCallId": id, "error": "This tool is not available yet."});
-            Answer::json(&json!({ "results": tool_calls.iter().map(refuse).collect::<Vec<_>>() }))
-        }
-        "function-call" => Answer::fixed(r#"{"result":"This tool is not available yet."}"#),
+        "tool-calls" => refused(tool_calls, NOT_NOW),
+        "function-call" => Answer::json(&json!({ "result": NOT_NOW })),
         "assistant-request" => {
             Answer::fixed(r#"{"error":"This number is not set up to take calls yet."}"#)
         }
@@ -203,6 +228,8 @@ fn answer(event_type: &str, tool_calls: &[&str]) -> Answer {
         // Anything but an explicit yes keeps the campaign from dialling at all.
         "campaign.predial" => Answer::fixed(r#"{"eligible":true}"#),
         "call.endpointing.request" => Answer::fixed(r#"{"timeoutSeconds":0.5}"#),
+        // `voice-request` wants raw PCM, which nothing here can make: no audio is as good
+        // an answer as any.
         _ => Answer::OK,
     }
 }

@@ -115,7 +115,8 @@ impl Known {
             | Effect::Token(..)
             | Effect::TokenGone(_)
             | Effect::Source(_)
-            | Effect::SourceGone(_) => return,
+            | Effect::SourceGone(_)
+            | Effect::ToolSettings(..) => return,
         }
         self.change();
     }

@@ -77,8 +77,9 @@ const COLUMNS: &str = "n, id, tenant, source, provider, conversation, before, do
 
 impl Registry {
     /// Begins an erasure, or finds it running. What it erases in the registry is gone when
-    /// this is done: of a tenant its keys, tokens, bindings, registered conversations and
-    /// credentials; of a conversation that it was registered.
+    /// this is done: of a tenant its keys, tokens, bindings, registered conversations,
+    /// credentials and settings; of a conversation that it was registered. Tool calls may be
+    /// many, so they go later, some at a time.
     ///
     /// # Errors
     ///
@@ -260,6 +261,7 @@ fn empty(connection: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<Effect>,
         "DELETE FROM conversations WHERE tenant = ?1",
         "DELETE FROM credentials WHERE tenant = ?1",
         "DELETE FROM data_keys WHERE tenant = ?1",
+        "DELETE FROM tool_settings WHERE tenant = ?1",
         "UPDATE tenants SET erasing = 1 WHERE id = ?1",
     ] {
         connection.execute(delete, [id])?;

@@ -1,5 +1,5 @@
 //! What requests ask of the registry, in memory: tenants, digests of keys and URL tokens,
-//! sources. Loaded when the store opens, changed with each committed change.
+//! sources, settings of tools. Loaded when the store opens, changed with each committed change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 use rusqlite::Connection;
 
-use super::{SourceRow, Tenant, UrlToken, keys, sources, tenants, tokens};
+use super::{SourceRow, Tenant, UrlToken, keys, sources, tenants, tokens, tool_settings};
 
 /// A committed change.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) enum Effect {
     Binding(&'static str, ClaimKind, String),
     /// A conversation was registered, changed or forgotten.
     Conversation(&'static str, String),
+    /// A tenant has these settings of its tools, or none any more.
+    ToolSettings(TenantId, Option<Arc<str>>),
 }
 
 impl Effect {
@@ -50,6 +52,7 @@ pub(crate) struct Memory {
     pub(super) keys: HashMap<[u8; 32], TenantId>,
     pub(super) tokens: HashMap<[u8; 32], Arc<UrlToken>>,
     pub(super) sources: BTreeMap<String, SourceRow>,
+    pub(super) tool_settings: HashMap<TenantId, Arc<str>>,
 }
 
 impl Memory {
@@ -65,6 +68,7 @@ impl Memory {
         for source in sources::load(connection)? {
             memory.sources.insert(source.name.clone(), source);
         }
+        memory.tool_settings.extend(tool_settings::load(connection)?);
         Ok(memory)
     }
 
@@ -102,6 +106,12 @@ impl Memory {
                 self.tokens.retain(|_, token| token.source != name);
                 self.sources.remove(&name);
             }
+            Effect::ToolSettings(tenant, Some(settings)) => {
+                self.tool_settings.insert(tenant, settings);
+            }
+            Effect::ToolSettings(tenant, None) => {
+                self.tool_settings.remove(&tenant);
+            }
             Effect::Binding(..) | Effect::Conversation(..) => {}
         }
     }
@@ -109,5 +119,6 @@ impl Memory {
     fn empty(&mut self, id: &TenantId) {
         self.keys.retain(|_, tenant| tenant != id);
         self.tokens.retain(|_, token| token.tenant.as_ref() != Some(id));
+        self.tool_settings.remove(id);
     }
 }

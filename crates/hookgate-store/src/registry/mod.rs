@@ -1,11 +1,12 @@
 //! The registry: what cannot be made again from the journal. Who the store is, tenants with
 //! their keys, bindings and conversations, sources and their URL tokens, sealed rows, what
-//! an operator decided later, and erasures.
+//! an operator decided later, tool calls and who may make them, and erasures.
 //!
 //! What holds:
 //!
 //! - **One writer.** Every change goes through [`Registry::write`]: one lock, one transaction,
-//!   durable (`synchronous=FULL`) before anybody is told.
+//!   durable (`synchronous=FULL`) before anybody is told. Tool calls share transactions (see
+//!   [`batch`]).
 //! - **A change takes effect at once.** What requests ask is in [`memory`]; it is changed
 //!   after the commit and before the caller hears of it, under the same lock.
 //! - **No key and no token is in the file.** Only their SHA-256 is. They are 32 random bytes,
@@ -15,6 +16,7 @@
 //! One file a thing; `opening.rs` has the tables.
 
 mod answers;
+mod batch;
 pub(crate) mod bindings;
 mod columns;
 pub(crate) mod conversations;
@@ -30,6 +32,9 @@ mod sources;
 mod tenants;
 mod text;
 mod tokens;
+mod tool_call;
+mod tool_calls;
+mod tool_settings;
 
 use std::fmt;
 use std::io;
@@ -44,6 +49,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::answers::{ANSWER_KEPT, ANSWERS_MAX, Answer};
+use self::batch::Batch;
 pub use self::bindings::{BINDINGS_MAX, Binding, BindingFilter};
 pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilter};
 pub use self::decisions::{Decision, DecisionKind, NumberedDecision};
@@ -59,6 +65,11 @@ pub use self::sources::{SETTINGS_BYTES_MAX, SOURCES_MAX, SourceRow};
 pub use self::tenants::{Quota, TENANTS_MAX, Tenant};
 pub use self::text::{EXTERNAL_ID_BYTES_MAX, NAME_BYTES_MAX};
 pub use self::tokens::{GRACE_MAX, TOKENS_MAX, UrlToken};
+pub use self::tool_call::{
+    ARGUMENTS_BYTES_MAX, Begun, FinishedToolCall, NewToolCall, REPLY_BYTES_MAX, ToolCall,
+    ToolCallFilter, ToolCallId, ToolCallState, ToolTimes,
+};
+pub use self::tool_settings::TOOL_SETTINGS_BYTES_MAX;
 use crate::index::pool::Pool;
 use crate::ledger::{HasFailed, Known};
 use crate::lock;
@@ -88,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) known: Mutex<Known>,
     /// Statements that the ledger asked a database.
     pub(crate) statements: AtomicU64,
+    /// Changes to tool calls that wait to be committed together.
+    batch: Batch,
     /// Where adopted conversations are; empty until the store has an index.
     pub(crate) index: OnceLock<Arc<Pool>>,
     is_closed: AtomicBool,
@@ -119,8 +132,9 @@ impl Registry {
     }
 
     /// Takes no more changes: another process may open the store from now on. Waits for
-    /// the one that is under way.
+    /// the one that is under way, and keeps what is queued.
     pub(crate) fn close(&self) {
+        self.commit_waiting();
         let writer = lock(&self.shared.writer);
         self.shared.is_closed.store(true, Ordering::Release);
         // What the side file holds goes into the file itself; not needed, only tidy.

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::batch::Batch;
 use super::memory::Memory;
 use super::{Registry, Shared};
 use crate::error::OpenError;
@@ -164,6 +165,46 @@ BEGIN UPDATE counts SET n = n + 1 WHERE what = 'conversations'; END;
 CREATE TRIGGER conversations_removed AFTER DELETE ON conversations
 BEGIN UPDATE counts SET n = n - 1 WHERE what = 'conversations'; END;
 ",
+    "
+CREATE TABLE tool_calls (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    event BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    source TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    conversation TEXT,
+    agent TEXT,
+    call_id TEXT,
+    tool TEXT NOT NULL,
+    effect BLOB,
+    generation INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT '',
+    repeats BLOB,
+    late INTEGER NOT NULL DEFAULT 0,
+    store_us INTEGER NOT NULL DEFAULT 0,
+    record_us INTEGER NOT NULL DEFAULT 0,
+    connector_us INTEGER NOT NULL DEFAULT 0,
+    total_us INTEGER NOT NULL DEFAULT 0,
+    started_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    arguments TEXT NOT NULL,
+    reply TEXT
+) STRICT;
+CREATE INDEX tool_calls_effect ON tool_calls (effect, n) WHERE effect IS NOT NULL;
+CREATE INDEX tool_calls_event ON tool_calls (event);
+CREATE INDEX tool_calls_tenant ON tool_calls (tenant, n);
+CREATE INDEX tool_calls_conversation ON tool_calls (conversation, n) WHERE conversation IS NOT NULL;
+CREATE INDEX tool_calls_tenant_age ON tool_calls (tenant, started_at);
+CREATE INDEX tool_calls_source_age ON tool_calls (source, started_at);
+CREATE INDEX tool_calls_started ON tool_calls (n) WHERE state = 'started';
+CREATE TABLE tool_settings (
+    tenant TEXT PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    settings TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Looks whether the registry at `path`, if there is one, can be opened by this version.
@@ -210,6 +251,7 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         sources_version: watch::Sender::new(0),
         known: Mutex::new(Known::default()),
         statements: AtomicU64::new(0),
+        batch: Batch::default(),
         index: OnceLock::new(),
         is_closed: AtomicBool::new(false),
         scrubber: Mutex::new(Scrubber::new(path)),

@@ -38,6 +38,16 @@ pub(super) fn check_name(text: &str) -> Result<(), RegistryError> {
     ))
 }
 
+/// Checks the name of a tool that was asked for, whether or not there is such a tool.
+pub(super) fn check_tool(text: &str) -> Result<(), RegistryError> {
+    if is_visible(text, EXTERNAL_ID_BYTES_MAX) {
+        return Ok(());
+    }
+    Err(RegistryError::Invalid(
+        "the name of a tool is a visible text of 1 to 512 bytes, without control characters",
+    ))
+}
+
 /// Checks the name of a source.
 pub(super) fn check_source_name(text: &str) -> Result<(), RegistryError> {
     let fits = |it: u8| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');

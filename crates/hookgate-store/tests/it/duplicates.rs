@@ -52,6 +52,21 @@ async fn another_source_or_tool_is_another_event() {
 }
 
 #[tokio::test]
+async fn a_tool_called_by_url_alone_is_told_apart_by_its_query() {
+    let bench = Bench::new();
+    let mut call = Call::status("c", 1);
+    call.tool = Some("weather".into());
+    call.body = "".into();
+    for query in ["", "?city=Oslo", "?city=Rome"] {
+        call.target = format!("/in/vapi/***/tools/weather{query}");
+        assert!(!bench.append(&call).await.is_duplicate(), "{query}");
+        assert!(bench.append(&call).await.is_duplicate(), "{query}");
+    }
+    call.body = r#"{"days":2}"#.into();
+    assert!(!bench.append(&call).await.is_duplicate());
+}
+
+#[tokio::test]
 async fn requests_at_the_same_time_make_one_event() {
     let bench = Bench::new();
     let event = Call::status("c", 1).accepted();

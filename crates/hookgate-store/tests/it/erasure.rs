@@ -9,8 +9,9 @@ use std::time::Duration;
 use hookgate_core::received::Token;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_store::{
-    ConversationFilter, Erasure, ErasureTarget, EventFilter, EventId, Hook, Options, Rows,
-    Unavailable, Written, backup, check, rebuild,
+    ConversationFilter, Erasure, ErasureTarget, EventFilter, EventId, FinishedToolCall, Hook,
+    NewToolCall, Options, Rows, ToolCallFilter, ToolCallState, Unavailable, Written, backup, check,
+    rebuild,
 };
 use tempfile::TempDir;
 
@@ -20,12 +21,54 @@ use crate::registry::{NOW, add_tenant, conversation};
 use crate::tenancy::{
     bind, call, lose_index, only, receive, receive_all, seen, story, try_to_receive, two_tenants,
 };
+use crate::tool_calls::{finished, new_call};
 
 /// Stands in bodies of what is to be erased, and nowhere else.
 const BODY: &str = "body-canary-81f7";
 
 /// Stands in ids of what is to be erased.
 const ID: &str = "id-canary-2c9e";
+
+/// Stands in arguments of and replies to tool calls of what is to be erased.
+const TOOL: &str = "tool-canary-90ab";
+
+/// Tool calls of a conversation, more than are erased at once, and one that another tenant
+/// made in a conversation of the same id, at another provider.
+async fn call_tools(bench: &Bench, conversation: &str) {
+    let registry = bench.store.registry();
+    let other = TenantId::parse("other").unwrap();
+    let mut ends = Vec::new();
+    for number in 0..700 {
+        let call = NewToolCall {
+            conversation: Some(conversation.to_owned()),
+            arguments: format!(r#"{{"name":"{TOOL} {number}"}}"#),
+            ..new_call(&acme(), number)
+        };
+        registry.begin_tool_call(call.clone()).await.unwrap();
+        let reply = format!(r#"{{"message":"{TOOL} {}"}}"#, "x".repeat(6_000));
+        let end = finished(call.id, ToolCallState::Succeeded);
+        ends.push(registry.finish_tool_call(FinishedToolCall { reply, ..end }));
+    }
+    for end in ends {
+        end.await.unwrap();
+    }
+    let kept = NewToolCall {
+        provider: "retell".to_owned(),
+        conversation: Some("kept".to_owned()),
+        ..new_call(&other, 1_000)
+    };
+    registry.begin_tool_call(kept).await.unwrap();
+    assert!(!traces(bench.path(), TOOL).is_empty(), "they are there");
+}
+
+/// That the tool calls that were to be erased are in no file, and the other is there.
+async fn only_kept_call(bench: &Bench) {
+    assert_eq!(traces(bench.path(), TOOL), Vec::<String>::new());
+    let any = ToolCallFilter::default();
+    let kept = bench.store.registry().tool_calls(&Scope::Operator, any, None, 10).await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|it| it.tenant.as_str()).collect();
+    assert_eq!(kept, ["other"]);
+}
 
 /// Where a text stands, by the names of the files.
 fn traces(folder: &Path, text: &str) -> Vec<String> {
@@ -98,6 +141,7 @@ async fn filled(bench: &Bench) {
 async fn nothing_of_an_erased_tenant_is_in_any_file() {
     let bench = Bench::new();
     filled(&bench).await;
+    call_tools(&bench, &format!("{ID}-0")).await;
     let others = seen(&bench, &only("other")).await;
     let before = seen(&bench, &Scope::Operator).await.len();
     let places: Vec<String> = traces(bench.path(), BODY)
@@ -117,6 +161,7 @@ async fn nothing_of_an_erased_tenant_is_in_any_file() {
     let expected = own.len() as u64 + 2;
     assert_eq!(done.events, expected, "its own, and what contradicts it on its calls");
     assert!(done.bytes > 1_000_000, "{done:?}");
+    only_kept_call(&bench).await;
 
     let look = async |bench: &Bench| {
         assert!(bench.store.registry().tenant("acme").is_none());
@@ -183,11 +228,13 @@ async fn nothing_of_an_erased_conversation_is_in_any_file_and_the_others_stay() 
         let note = |number| call(&id, "agent-acme", &format!("{BODY} {number}"));
         receive_all(&bench, (0..600).map(note)).await;
         receive(&bench, &call(&id, "agent-other", &format!("{BODY} against it"))).await;
+        call_tools(&bench, &id).await;
         let begun = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
         let again = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
         let done = done(&bench, &begun).await;
         assert!(again.id == begun.id || again.row > begun.row, "one after the other");
         assert_eq!(done.events, 602);
+        only_kept_call(&bench).await;
         assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
         let ids = traces(bench.path(), ID);
         assert!(ids.iter().all(|it| it.starts_with("journal/events/")), "{ids:?}");

@@ -22,5 +22,7 @@ mod rejections;
 mod retention;
 mod scope;
 mod tenancy;
+mod tool_calls;
+mod tool_calls_model;
 mod unproven;
 mod views;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::bench::{Bench, files, open};
 use crate::registry::{NOW, add_tenant, binding, conversation, tenant};
+use crate::tool_calls::new_call;
 
 /// Which files under a folder hold these bytes.
 fn holding(folder: &Path, needle: &[u8]) -> Vec<String> {
@@ -112,6 +113,7 @@ async fn a_store_of_the_first_version_is_opened_and_keeps_who_it_is() {
     assert_eq!(store.id(), expected);
     let acme = add_tenant(store.registry(), "acme").await;
     store.registry().bind(binding(&acme, ClaimKind::Agent, "agent-1")).await.unwrap();
+    store.registry().begin_tool_call(new_call(&acme, 1)).await.unwrap();
     store.close();
     drop(store);
     let store = open(folder.path(), &Options::default());

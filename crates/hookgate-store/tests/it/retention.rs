@@ -3,11 +3,14 @@
 use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
-use hookgate_store::{EventFilter, Options, RejectionFilter, check, rebuild};
+use hookgate_store::{
+    EventFilter, NewToolCall, Options, RejectionFilter, ToolCallFilter, check, rebuild,
+};
 
 use crate::bench::{ALL, Bench, NOON, files};
 use crate::index::rows;
 use crate::tenancy::{call, lose_index, only, receive, receive_all, seen, two_tenants};
+use crate::tool_calls::new_call;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -186,4 +189,35 @@ async fn without_a_word_on_retention_everything_stays() {
     receive(&bench, &call("a", "agent-acme", "old").at(day(-9_000).millis())).await;
     assert_eq!(bench.store.sweep(day(9_000)).await.unwrap(), 0);
     assert_eq!(notes(&bench).await, ["old"]);
+}
+
+#[tokio::test]
+async fn tool_calls_go_when_their_tenant_or_their_source_wants_it() {
+    let bench = Bench::new();
+    two_tenants(&bench).await;
+    keep_for(&bench, "acme", 10).await;
+    bench.store.set_retention([("short".to_owned(), 3)]);
+    for (number, (tenant, source, days)) in (0..).zip([
+        ("acme", "vapi", 0),
+        ("acme", "vapi", 5),
+        ("other", "vapi", 0),
+        ("other", "short", 0),
+        ("other", "short", 5),
+    ]) {
+        let tenant = TenantId::parse(tenant).unwrap();
+        let source = source.to_owned();
+        let call = NewToolCall { source, started_at: day(days), ..new_call(&tenant, number) };
+        bench.store.registry().begin_tool_call(call).await.unwrap();
+    }
+    let kept = async || -> Vec<u128> {
+        let any = ToolCallFilter::default();
+        let kept = bench.store.registry().tool_calls(&Scope::Operator, any, None, 10);
+        kept.await.unwrap().iter().map(|it| it.id.0.as_u128()).collect()
+    };
+    for (today, expected) in
+        [(2, vec![4, 3, 2, 1, 0]), (4, vec![4, 2, 1, 0]), (11, vec![2, 1]), (16, vec![2])]
+    {
+        bench.store.sweep(day(today)).await.unwrap();
+        assert_eq!(kept().await, expected, "on day {today}");
+    }
 }
