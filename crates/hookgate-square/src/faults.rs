@@ -31,6 +31,8 @@ enum Fault {
     Status(u64),
     /// Done, and answered with 500.
     CommitThenFail,
+    /// Done, and answered when nobody waits any more.
+    CommitThenWait,
 }
 
 impl Faults {
@@ -65,7 +67,7 @@ impl Faults {
     /// The next fault that can befall such a request. One that is done after a commit waits
     /// for something to commit.
     fn take(&mut self, writes: bool) -> Option<Fault> {
-        let at = self.next.iter().position(|it| writes || *it != Fault::CommitThenFail)?;
+        let at = self.next.iter().position(|it| writes || matches!(it, Fault::Status(_)))?;
         self.next.remove(at)
     }
 }
@@ -75,7 +77,10 @@ impl Fault {
         match (value.as_u64(), value.as_str()) {
             (Some(status @ (401 | 404 | 409 | 429 | 500)), _) => Ok(Self::Status(status)),
             (_, Some("commit-then-500")) => Ok(Self::CommitThenFail),
-            _ => Err("a fault is 401, 404, 409, 429, 500 or \"commit-then-500\"".to_owned()),
+            (_, Some("commit-then-wait")) => Ok(Self::CommitThenWait),
+            _ => Err("a fault is 401, 404, 409, 429, 500, \"commit-then-500\" or \
+                      \"commit-then-wait\""
+                .to_owned()),
         }
     }
 
@@ -83,6 +88,7 @@ impl Fault {
         match self {
             Self::Status(status) => status.into(),
             Self::CommitThenFail => "commit-then-500".into(),
+            Self::CommitThenWait => "commit-then-wait".into(),
         }
     }
 }
@@ -92,6 +98,7 @@ pub(crate) async fn gate(Shared(square): Shared<Square>, request: Request, next:
     let latency = {
         let mut state = square.lock();
         state.requests = state.requests.saturating_add(1);
+        state.count(request.headers());
         Duration::from_millis(state.faults.latency_ms)
     };
     if !latency.is_zero() {
@@ -113,6 +120,11 @@ pub(crate) async fn gate(Shared(square): Shared<Square>, request: Request, next:
             if answer.status().is_success() {
                 return Refusal::internal().into_response();
             }
+            answer
+        }
+        Some(Fault::CommitThenWait) => {
+            let answer = next.run(request).await;
+            tokio::time::sleep(Duration::from_millis(LATENCY_MS_MAX)).await;
             answer
         }
     }

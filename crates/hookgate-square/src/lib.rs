@@ -59,7 +59,8 @@ type Answer = Result<axum::Json<Value>, Refusal>;
 
 /// A Square of one seller, with everything it knows. Clones share it.
 ///
-/// `GET /stand-in/state` shows what it holds and how many requests came. A
+/// `GET /stand-in/state` shows what it holds and how many requests came, and with which access
+/// tokens (their last four characters). A
 /// `POST /stand-in/faults` replaces its faults:
 ///
 /// ```json
@@ -68,7 +69,8 @@ type Answer = Result<axum::Json<Value>, Refusal>;
 ///
 /// Each request in good form takes the next fault: 401, 404, 409, 429 and 500 are answered
 /// before anything is done. `commit-then-500` waits for a request that writes, does what it
-/// asks, and answers 500.
+/// asks, and answers 500; `commit-then-wait` does it too and answers after two minutes, which
+/// leaves time to kill whoever waits.
 #[derive(Clone)]
 pub struct Square {
     clock: fn() -> Timestamp,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::{HeaderMap, header};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Map, Value, json};
@@ -22,6 +23,12 @@ pub(crate) const TEAM: [&str; 2] = ["TMSTANDIN0001", "TMSTANDIN0002"];
 
 /// All of a kind that are kept: enough for a long load test, little memory.
 const RECORDS_MAX: usize = 100_000;
+
+/// Access tokens that are told apart: more than a test has.
+const TOKENS_MAX: usize = 100;
+
+/// Characters of an access token that are kept.
+const HINT_CHARS: usize = 4;
 
 /// A seeded booking stands there.
 const SEEDED_HOUR: i8 = 15;
@@ -148,6 +155,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     /// How many came for `/v2`.
     pub(crate) requests: u64,
+    /// How many of them with which access token, by its last characters.
+    tokens: BTreeMap<String, u64>,
     /// By what was asked for, and the key.
     done: BTreeMap<(String, String), Done>,
     made: u64,
@@ -162,6 +171,7 @@ impl State {
             customers: BTreeMap::new(),
             faults: Faults::default(),
             requests: 0,
+            tokens: BTreeMap::new(),
             done: BTreeMap::new(),
             made: 0,
             zone: TimeZone::posix(TIME_ZONE_RULE).unwrap_or(TimeZone::UTC),
@@ -196,6 +206,19 @@ impl State {
         };
         state.bookings.insert(booking.id.clone(), booking);
         state
+    }
+
+    /// Counts a request under its access token, of which no more is kept than tells it from
+    /// others.
+    pub(crate) fn count(&mut self, headers: &HeaderMap) {
+        let token = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+        let Some(token) = token.and_then(|it| it.strip_prefix("Bearer ")) else { return };
+        let hint = token.get(token.len().saturating_sub(HINT_CHARS)..).unwrap_or_default();
+        let hint = format!("…{hint}");
+        if self.tokens.len() < TOKENS_MAX || self.tokens.contains_key(&hint) {
+            let count = self.tokens.entry(hint).or_default();
+            *count = count.saturating_add(1);
+        }
     }
 
     fn second_working_day(&self, now: Timestamp) -> Timestamp {
@@ -302,6 +325,7 @@ impl State {
         let customers: Vec<&Value> = self.customers.values().collect();
         json!({
             "requests": self.requests,
+            "tokens": self.tokens,
             "faults": self.faults.shown(),
             "bookings": bookings,
             "customers": customers,
