@@ -1,6 +1,6 @@
 //! The time that a call may take, and how much of it is spent outside.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hookgate_egress::{Answer, Call, Egress, EgressError};
@@ -12,9 +12,19 @@ const WORTH: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Budget {
     until: Instant,
-    /// Microseconds that were spent waiting for others.
-    outside: AtomicU64,
+    outside: Mutex<Outside>,
 }
+
+/// Time spent waiting for others. Requests that run side by side count once.
+#[derive(Debug)]
+struct Outside {
+    waits: u32,
+    since: Instant,
+    spent: Duration,
+}
+
+/// One wait. It ends when it is dropped, also with a call that nobody waits for any more.
+struct Waiting<'a>(&'a Budget);
 
 /// Why a request to others has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +50,8 @@ impl NoAnswer {
 impl Budget {
     /// Time until then.
     pub(crate) fn until(until: Instant) -> Self {
-        Self { until, outside: AtomicU64::new(0) }
+        let outside = Outside { waits: 0, since: until, spent: Duration::ZERO };
+        Self { until, outside: Mutex::new(outside) }
     }
 
     /// What is left.
@@ -50,7 +61,9 @@ impl Budget {
 
     /// What was spent waiting for others.
     pub(crate) fn outside(&self) -> Duration {
-        Duration::from_micros(self.outside.load(Ordering::Relaxed))
+        let outside = self.lock();
+        let running = if outside.waits > 0 { outside.since.elapsed() } else { Duration::ZERO };
+        outside.spent.saturating_add(running)
     }
 
     /// Sends one request, which gets no more than what is left.
@@ -64,10 +77,40 @@ impl Budget {
             return Err(NoAnswer::Spent);
         }
         call.deadline = call.deadline.min(left);
-        let began = Instant::now();
-        let answer = egress.send(call).await;
-        let spent = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.outside.fetch_add(spent, Ordering::Relaxed);
-        answer.map_err(NoAnswer::Failed)
+        let _waiting = Waiting::begin(self);
+        egress.send(call).await.map_err(NoAnswer::Failed)
+    }
+
+    /// Waits before a request is sent again: that is others' time too.
+    pub(crate) async fn pause(&self, pause: Duration) {
+        let _waiting = Waiting::begin(self);
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Nothing panics while it is held; if it did, a measure would be off.
+    fn lock(&self) -> MutexGuard<'_, Outside> {
+        self.outside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(budget: &'a Budget) -> Self {
+        let mut outside = budget.lock();
+        if outside.waits == 0 {
+            outside.since = Instant::now();
+        }
+        outside.waits = outside.waits.saturating_add(1);
+        drop(outside);
+        Self(budget)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut outside = self.0.lock();
+        outside.waits = outside.waits.saturating_sub(1);
+        if outside.waits == 0 {
+            outside.spent = outside.spent.saturating_add(outside.since.elapsed());
+        }
     }
 }

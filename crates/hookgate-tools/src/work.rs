@@ -44,15 +44,3 @@ pub(crate) enum End {
     /// It failed, and nobody knows whether something was changed.
     Unknown(Reply),
 }
-
-impl End {
-    /// What is answered.
-    pub(crate) fn reply(&self) -> &Reply {
-        match self {
-            Self::Done(reply)
-            | Self::Refused(reply)
-            | Self::Failed(reply)
-            | Self::Unknown(reply) => reply,
-        }
-    }
-}

@@ -1,0 +1,6 @@
+//! What endpoints promise: a real server on loopback, a real way out, real credentials.
+
+mod answers;
+mod bench;
+mod requests;
+mod retries;

@@ -1,0 +1,423 @@
+//! One tool call, from its arguments to its record. [`Job::carry_out`] is its life: choose →
+//! plan → begin → run → finish.
+//!
+//! A write begins as a row under its effect. What the row before it says decides:
+//!
+//! | the row before | what is done |
+//! |---|---|
+//! | none; failed or refused | it is carried out, as a new generation |
+//! | succeeded, and it still stands | it is answered with that success |
+//! | succeeded, and it does not stand any more | it is carried out, as a new generation |
+//! | begun, and nobody knows its end | found out by asking; if it was not done, it is carried out under the *same* key, so that an attempt still under way cannot do it twice |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hookgate_core::mask::visible;
+use hookgate_core::tenant::TenantId;
+use hookgate_core::time::Timestamp;
+use hookgate_core::tool::masked::{Called, masked};
+use hookgate_core::tool::settings::{Settings, TOOL_NAME_CHARS_MAX};
+use hookgate_core::tool::{Arguments, Call, Caller, Reply};
+use hookgate_store::{
+    Begun, EventId, FinishedToolCall, NewToolCall, REPLY_BYTES_MAX, RegistryError, ToolCall,
+    ToolCallId, ToolCallState, ToolTimes,
+};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::broker::Inner;
+use crate::budget::Budget;
+use crate::effect::{Effect, Scene};
+use crate::metrics;
+use crate::plan::{Chosen, Plan};
+use crate::running::Place;
+use crate::words;
+use crate::work::{End, Work};
+
+/// How much longer a write may take than its caller waits: what was begun is brought to an
+/// end that is known.
+const LATE_MAX: Duration = Duration::from_secs(20);
+
+/// The longest word for how a call ended: an endpoint of a tenant's own may say any.
+const STATUS_CHARS_MAX: usize = 64;
+
+/// What is kept of a message if a reply is too long: more than anybody says in one breath.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
+/// Times that a write begins anew because another node took its effect meanwhile.
+const BEGINNINGS_MAX: usize = 4;
+
+/// What all calls of one request share.
+pub(crate) struct Request {
+    pub(crate) broker: Arc<Inner>,
+    pub(crate) event: EventId,
+    pub(crate) tenant: TenantId,
+    pub(crate) source: String,
+    pub(crate) provider: &'static str,
+    pub(crate) conversation: Option<String>,
+    pub(crate) caller: Caller,
+    /// Nothing: they cannot be read, and nothing is allowed.
+    pub(crate) settings: Option<Arc<Settings>>,
+    pub(crate) at: Timestamp,
+    pub(crate) correlation_id: String,
+    pub(crate) began: Instant,
+    /// How long it took until the event was on disk.
+    pub(crate) stored: Duration,
+    /// When the caller has waited long enough.
+    pub(crate) until: Instant,
+}
+
+/// One call.
+pub(crate) struct Job {
+    request: Arc<Request>,
+    position: u32,
+    call: Call,
+    chosen: Option<Chosen>,
+    /// Whether the caller was answered before it ended.
+    pub(crate) is_late: AtomicBool,
+    /// Microseconds that its records took.
+    recording: AtomicU64,
+    budget: Budget,
+}
+
+/// What the row of an earlier call means for this one.
+enum Earlier {
+    /// It is the answer to this one too.
+    Answers(Reply),
+    /// This one is carried out, as this generation.
+    Leaves(u32),
+}
+
+impl Job {
+    pub(crate) fn new(request: Arc<Request>, position: u32, call: Call) -> Arc<Self> {
+        request.broker.jobs.send_modify(|jobs| *jobs = jobs.saturating_add(1));
+        let settings = request.settings.as_deref();
+        let chosen = settings.and_then(|it| Chosen::named(&call.tool, it));
+        let more =
+            if chosen.as_ref().is_some_and(Chosen::writes) { LATE_MAX } else { Duration::ZERO };
+        let until = request.until.checked_add(more).unwrap_or(request.until);
+        Arc::new(Self {
+            request,
+            position,
+            call,
+            chosen,
+            is_late: AtomicBool::new(false),
+            recording: AtomicU64::new(0),
+            budget: Budget::until(until),
+        })
+    }
+
+    pub(crate) fn writes(&self) -> bool {
+        self.chosen.as_ref().is_some_and(Chosen::writes)
+    }
+
+    /// Brings the call to its end.
+    pub(crate) async fn run(self: Arc<Self>) -> Reply {
+        let end = self.carry_out().await;
+        let (state, reply) = said(&end);
+        let is_late = self.is_late.load(Ordering::Relaxed);
+        let label = self.chosen.as_ref().map_or(metrics::OTHER, Chosen::label);
+        self.request.broker.metrics.ended(label, state, self.times(), is_late);
+        tracing::debug!(
+            tenant.id = self.request.tenant.as_str(),
+            event.id = %self.request.event,
+            tool = label,
+            state = state.name(),
+            status = reply.status,
+            is_late,
+            elapsed_micros = self.times().total_us,
+            correlation_id = self.request.correlation_id,
+            "tool call ended"
+        );
+        reply.clone()
+    }
+
+    async fn carry_out(&self) -> End {
+        let settings = self.request.settings.as_deref();
+        let (chosen, settings, arguments) = match (&self.chosen, settings, &self.call.arguments) {
+            (_, None, _) => return self.note(End::Failed(words::not_configured())).await,
+            (None, ..) => return self.note(End::Refused(words::unknown_tool())).await,
+            (Some(_), Some(settings), _) if !settings.allows(&self.call.tool) => {
+                return self.note(End::Refused(words::not_allowed())).await;
+            }
+            (.., Arguments::Unreadable) => {
+                return self.note(End::Refused(words::unreadable())).await;
+            }
+            (Some(chosen), Some(settings), Arguments::Read(arguments)) => {
+                (chosen, settings, arguments)
+            }
+        };
+        let work = self.work(settings, arguments);
+        let plan = match self.request.broker.connectors.plan(chosen, &work).await {
+            Ok(plan) => plan,
+            Err(end) => return self.note(end).await,
+        };
+        match plan.business_key() {
+            Some(key) => {
+                let effect = Effect::of(self.scene(), key);
+                self.write(&plan, &work, effect).await
+            }
+            None => self.read(&plan, &work).await,
+        }
+    }
+
+    /// Records a call that ended before it could begin.
+    async fn note(&self, end: End) -> End {
+        let id = new_id();
+        if self.begin(id, None).await.is_ok() {
+            self.finish(id, &end);
+        }
+        end
+    }
+
+    async fn read(&self, plan: &Plan<'_>, work: &Work<'_>) -> End {
+        let id = new_id();
+        if let Err(error) = self.begin(id, None).await {
+            return self.unrecorded(&error);
+        }
+        let end = self.request.broker.connectors.run(plan, work, None).await;
+        self.finish(id, &end);
+        end
+    }
+
+    /// Carries out what changes something, unless somebody is at it already.
+    async fn write(&self, plan: &Plan<'_>, work: &Work<'_>, effect: Effect) -> End {
+        loop {
+            match self.request.broker.running.enter(effect) {
+                Place::First(first) => {
+                    let end = self.lead(plan, work, effect).await;
+                    first.tell(&end);
+                    return end;
+                }
+                Place::Behind(behind) => {
+                    if let Some(end) = behind.end().await {
+                        self.repeat(effect, &end).await;
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The only one in this process that is at this effect.
+    async fn lead(&self, plan: &Plan<'_>, work: &Work<'_>, effect: Effect) -> End {
+        let Inner { store, connectors, .. } = &*self.request.broker;
+        let id = new_id();
+        for _ in 0..BEGINNINGS_MAX {
+            let begun = match self.begin(id, Some(effect)).await {
+                Ok(begun) => begun,
+                Err(error) => return self.unrecorded(&error),
+            };
+            let generation = match begun {
+                Begun::Fresh { generation } => generation,
+                Begun::Earlier(earlier) => match self.earlier(plan, work, &earlier).await {
+                    Err(end) => {
+                        self.finish(id, &end);
+                        return end;
+                    }
+                    Ok(Earlier::Answers(reply)) => {
+                        let end = End::Done(reply);
+                        self.finish(id, &end);
+                        return end;
+                    }
+                    Ok(Earlier::Leaves(generation)) => {
+                        let taking =
+                            store.registry().take_tool_effect(id, earlier.id, effect.0, generation);
+                        match self.recording(taking).await {
+                            Ok(true) => generation,
+                            // Another node was faster; its row is the one to look at now.
+                            Ok(false) => continue,
+                            Err(error) => return self.unrecorded(&error),
+                        }
+                    }
+                },
+            };
+            let end = connectors.run(plan, work, Some(&effect.key(generation))).await;
+            self.finish(id, &end);
+            return end;
+        }
+        let end = End::Failed(words::unavailable());
+        self.finish(id, &end);
+        end
+    }
+
+    /// What an earlier call with the same effect means for this one.
+    async fn earlier(
+        &self,
+        plan: &Plan<'_>,
+        work: &Work<'_>,
+        earlier: &ToolCall,
+    ) -> Result<Earlier, End> {
+        let connectors = &self.request.broker.connectors;
+        let next = earlier.generation.saturating_add(1);
+        if earlier.state == ToolCallState::Succeeded {
+            let reply = earlier.reply.as_deref().and_then(|it| serde_json::from_str(it).ok());
+            let Some(reply) = reply.and_then(Reply::from_json) else {
+                return Ok(Earlier::Leaves(next));
+            };
+            let stands = connectors.stands(plan, &reply, work).await?;
+            return Ok(if stands { Earlier::Answers(reply) } else { Earlier::Leaves(next) });
+        }
+        let settled = connectors.settle(plan, earlier.started_at, work).await?;
+        Ok(match settled {
+            Some(reply) => {
+                self.finish(earlier.id, &End::Done(reply.clone()));
+                Earlier::Answers(reply)
+            }
+            None => {
+                self.finish(earlier.id, &End::Failed(words::broken()));
+                Earlier::Leaves(earlier.generation)
+            }
+        })
+    }
+
+    /// Records that this call was answered with what came of another one.
+    async fn repeat(&self, effect: Effect, end: &End) {
+        let id = new_id();
+        // The success before it is on record, so this row becomes a repetition of it.
+        let effect = matches!(end, End::Done(_)).then_some(effect);
+        if self.begin(id, effect).await.is_ok() {
+            self.finish(id, end);
+        }
+    }
+
+    async fn begin(&self, id: ToolCallId, effect: Option<Effect>) -> Result<Begun, RegistryError> {
+        let request = &self.request;
+        let call = NewToolCall {
+            id,
+            event: request.event,
+            position: self.position,
+            tenant: request.tenant.clone(),
+            source: request.source.clone(),
+            provider: request.provider.to_owned(),
+            conversation: request.conversation.clone(),
+            agent: request.caller.agent_id.clone(),
+            call_id: self.call.id.clone(),
+            tool: visible(&self.call.tool).to_string().chars().take(TOOL_NAME_CHARS_MAX).collect(),
+            arguments: self.masked().to_string(),
+            effect: effect.map(|it| it.0),
+            started_at: request.at,
+        };
+        self.recording(request.broker.store.registry().begin_tool_call(call)).await
+    }
+
+    /// Hands the end of a call over to be recorded. Nobody waits for it: after a crash the
+    /// row says that its end is not known, and that is found out.
+    fn finish(&self, id: ToolCallId, end: &End) {
+        let (state, reply) = said(end);
+        let finished = FinishedToolCall {
+            id,
+            state,
+            status: visible(&reply.status).to_string().chars().take(STATUS_CHARS_MAX).collect(),
+            reply: recorded(reply),
+            late: self.is_late.load(Ordering::Relaxed),
+            times: self.times(),
+            finished_at: (self.request.broker.clock)(),
+        };
+        let finishing = self.request.broker.store.registry().finish_tool_call(finished);
+        let correlation_id = self.request.correlation_id.clone();
+        tokio::spawn(async move {
+            if let Err(error) = finishing.await {
+                tracing::error!(%error, correlation_id, "the end of a tool call is not recorded");
+            }
+        });
+    }
+
+    /// Nothing is done that is not on record.
+    fn unrecorded(&self, error: &RegistryError) -> End {
+        tracing::error!(
+            %error,
+            correlation_id = self.request.correlation_id,
+            "a tool call is not carried out, because it cannot be recorded"
+        );
+        End::Failed(words::unavailable())
+    }
+
+    /// Counts the time of a record.
+    async fn recording<T>(&self, record: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let done = record.await;
+        self.recording.fetch_add(micros(began.elapsed()), Ordering::Relaxed);
+        done
+    }
+
+    fn times(&self) -> ToolTimes {
+        ToolTimes {
+            store_us: micros(self.request.stored),
+            record_us: self.recording.load(Ordering::Relaxed),
+            connector_us: micros(self.budget.outside()),
+            total_us: micros(self.request.began.elapsed()),
+        }
+    }
+
+    fn masked(&self) -> Value {
+        let Arguments::Read(arguments) = &self.call.arguments else { return Value::Null };
+        let called = match &self.chosen {
+            Some(Chosen::BuiltIn(tool)) => Called::Ours(tool),
+            Some(Chosen::Own(tool)) => Called::Own(tool),
+            None => Called::Unknown,
+        };
+        masked(called, arguments)
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        let request = &*self.request;
+        Scene {
+            tenant: &request.tenant,
+            source: &request.source,
+            conversation: request.conversation.as_deref(),
+            tool: &self.call.tool,
+        }
+    }
+
+    fn work<'a>(&'a self, settings: &'a Settings, arguments: &'a Map<String, Value>) -> Work<'a> {
+        let request = &*self.request;
+        Work {
+            tenant: &request.tenant,
+            provider: request.provider,
+            conversation: request.conversation.as_deref(),
+            call: &self.call,
+            arguments,
+            caller: &request.caller,
+            settings,
+            budget: &self.budget,
+            now: request.at,
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.request.broker.jobs.send_modify(|jobs| *jobs = jobs.saturating_sub(1));
+    }
+}
+
+/// How an end is recorded, and what is said.
+fn said(end: &End) -> (ToolCallState, &Reply) {
+    match end {
+        End::Done(reply) => (ToolCallState::Succeeded, reply),
+        End::Refused(reply) => (ToolCallState::Refused, reply),
+        End::Failed(reply) => (ToolCallState::Failed, reply),
+        End::Unknown(reply) => (ToolCallState::Unknown, reply),
+    }
+}
+
+/// A reply as it is kept; without what is for programs if that is too much.
+fn recorded(reply: &Reply) -> String {
+    let whole = reply.to_json().to_string();
+    if whole.len() <= REPLY_BYTES_MAX {
+        return whole;
+    }
+    let message = reply.message.chars().take(MESSAGE_CHARS_MAX).collect();
+    Reply { data: Map::new(), message, ..reply.clone() }.to_json().to_string()
+}
+
+fn new_id() -> ToolCallId {
+    ToolCallId(Uuid::now_v7())
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
