@@ -13,7 +13,7 @@ use axum::extract::State;
 use bytes::BytesMut;
 use hookgate_core::attribution::{Quarantined, Readable, read, read_from};
 use hookgate_core::received::{Body, Received, Verified};
-use hookgate_core::source::Source;
+use hookgate_core::source::{Source, TokenPath};
 use hookgate_core::tenant::Scope;
 use hookgate_core::verify::{Examination, Proof, Rejected};
 use hookgate_store::{
@@ -264,7 +264,19 @@ async fn became(console: &Console, id: EventId) -> Result<Outcome, Problem> {
 fn examination(console: &Console, source: &Source, rejection: &Rejection) -> Examination {
     let url = url(console, rejection);
     let envelope = envelope(console, rejection, &url);
-    Examination::open(&source.policy, &source.secrets, envelope, rejection.received_at)
+    let (policy, secrets) = source.proving(tool_of(console, source, rejection).as_deref());
+    Examination::open(policy, secrets, envelope, rejection.received_at)
+}
+
+/// The tool on whose path a refused request came. It is not called any more: whoever wanted
+/// to hear of it is gone.
+fn tool_of(console: &Console, source: &Source, rejection: &Rejection) -> Option<Arc<str>> {
+    let path = rejection.target.split('?').next().unwrap_or_default();
+    if rejection.token.is_some() {
+        return TokenPath::read(path)?.tool.map(Arc::from);
+    }
+    let sources = console.sources.get();
+    sources.route(path).filter(|it| it.source.name == source.name)?.tool.clone()
 }
 
 /// Judges a large body before it is copied: a copy of what stays refused would take from
@@ -307,12 +319,10 @@ async fn receive_again(
         }
         StoredBody::File(file, _) => copy(console, file, &mut examination).await?,
     };
-    let path = rejection.target.split('?').next().unwrap_or_default();
-    let sources = console.sources.get();
-    let route = sources.route(path).filter(|it| it.source.name == source.name);
+    let tool = tool_of(console, source, &rejection);
     let received = Received {
         source: Arc::clone(source),
-        tool: route.and_then(|it| it.tool.clone()),
+        tool,
         token: rejection.token,
         method: rejection.method,
         target: rejection.target,

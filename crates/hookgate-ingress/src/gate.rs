@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use hookgate_core::provider;
 use hookgate_core::received::Token;
 use hookgate_core::scheme::{Piece, Proof};
-use hookgate_core::source::{Source, Sources};
+use hookgate_core::source::{Source, Sources, TokenPath};
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::Examination;
 use hookgate_store::{Quota, Store};
+use hookgate_tools::Broker;
+use http::Method;
 use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -26,6 +28,9 @@ use crate::throttle::Throttle;
 
 /// Where requests come in that have a source of their own name.
 const PREFIX: &str = "/in/";
+
+/// The methods that carry a call, besides POST.
+const TOOL_METHODS: [Method; 4] = [Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// Gets each judged request, for the operator's console.
 pub type Inspector = Arc<dyn Fn(&Inspection) + Send + Sync>;
@@ -53,6 +58,8 @@ pub struct GateSettings {
     pub limits: Limits,
     /// What a tenant may have that has no quota of its own.
     pub quota: Quota,
+    /// Who answers tool calls.
+    pub tools: Broker,
     /// The counters.
     pub metrics: Metrics,
     /// Who sees each request.
@@ -76,6 +83,7 @@ pub struct Gate {
     pub(crate) memory: Budget,
     pub(crate) correlations: Correlations,
     pub(crate) quotas: Quotas,
+    pub(crate) tools: Broker,
 }
 
 /// Where all paths lead.
@@ -136,6 +144,7 @@ impl Gate {
             memory: Budget::new(limits.bodies_in_memory_bytes_max),
             correlations: Correlations::new(),
             quotas: Quotas::new(settings.quota),
+            tools: settings.tools,
         };
         gate.set_sources(&sources, &allow_from);
         gate
@@ -182,12 +191,15 @@ impl Gate {
         if let Some(way) = ways.paths.get(path) {
             return Some(way.clone());
         }
-        let (name, token) = path.strip_prefix(PREFIX)?.split_once('/')?;
-        let found = self.store.registry().token(name, token.as_bytes(), (self.clock)());
+        let TokenPath { source, token, tool } = TokenPath::read(path)?;
+        let found = self.store.registry().token(source, token.as_bytes(), (self.clock)());
         // Both are looked for, so that an unknown source takes as long as a wrong token.
-        let (found, door) = (found?, ways.doors.get(name)?);
+        let (found, door) = (found?, ways.doors.get(source)?);
+        if tool.is_some() && door.source.provider.calls.is_none() {
+            return None;
+        }
         let token = Token { id: found.id.clone(), tenant: found.tenant.clone() };
-        Some(Way { door: Arc::clone(door), tool: None, token: Some(token) })
+        Some(Way { door: Arc::clone(door), tool: tool.map(Arc::from), token: Some(token) })
     }
 
     /// The limits in force.
@@ -248,6 +260,15 @@ impl Door {
 
     pub(crate) fn refusal(&self) -> provider::Refusal {
         self.source.provider.refusal
+    }
+}
+
+impl Way {
+    /// Whether a request of this method may come. The path of a tool under a URL token takes
+    /// any that carries a call: some platforms let people choose.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        let is_tool = self.tool.is_some() && self.token.is_some();
+        *method == Method::POST || is_tool && TOOL_METHODS.contains(method)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The way of an event: the function to read first is [`ingest`].
 
+use std::borrow::Cow;
 use std::io::BufReader;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,17 +11,18 @@ use hookgate_core::attribution::{
     Cause, Conflict, Consulted, Quarantined, Readable, Told, read, read_from,
 };
 use hookgate_core::digest::hmac_sha256;
-use hookgate_core::event::Answer;
+use hookgate_core::event::{Answer, Asks};
 use hookgate_core::headers::Headers;
 use hookgate_core::provider::Provider;
 use hookgate_core::received::{Blob, Body, Received, Unproven, Verified};
 use hookgate_core::source::Verification;
 use hookgate_core::tenant::TenantId;
+use hookgate_core::tool::NOT_AVAILABLE;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_store::{BlobWriter, Receipt, Unavailable};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tokio::task::JoinHandle;
 
@@ -117,7 +119,7 @@ async fn ingest(
         read_and_forget(gate, body).await;
         return Err(Refusal::Unproven(door.refusal()));
     }
-    if head.method != Method::POST {
+    if !way.takes(&head.method) {
         return echo.as_ref().map(handshake).ok_or(Refusal::Method);
     }
     check_encoding(&head.headers)?;
@@ -127,8 +129,8 @@ async fn ingest(
     let url = gate.url(door, target);
     let envelope =
         Envelope { method: head.method.as_str(), url: &url, headers: &headers, mask_key: None };
-    let mut examination =
-        Examination::open(&source.policy, &source.secrets, envelope, (gate.clock)());
+    let (policy, secrets) = source.proving(way.tool.as_deref());
+    let mut examination = Examination::open(policy, secrets, envelope, (gate.clock)());
 
     let bytes_max = door.body_bytes_max(&examination);
     let announced = announced(&head.headers);
@@ -225,11 +227,14 @@ impl Case {
             Ok(readable) => readable,
             Err(quarantined) => return self.quarantine(&quarantined).await,
         };
-        if let Some(known) = self.gate.store.known(&readable) {
-            return self.attribute(readable, Some(known)).await;
+        let known = self.gate.store.known(&readable);
+        if known.is_some() && !readable.wants_more() {
+            return self.attribute(readable, known).await;
         }
+        // Somebody has to be asked, or something is going to be done: that comes to its end
+        // also when the sender hangs up.
         let case = Arc::clone(self);
-        let asking = tokio::spawn(async move { case.attribute(readable, None).await });
+        let asking = tokio::spawn(async move { case.attribute(readable, known).await });
         asking.await.unwrap_or_else(|_| {
             self.gate.metrics.panics.inc();
             Err(Refusal::Internal)
@@ -269,7 +274,13 @@ impl Case {
             "event stored"
         );
         let outcome = if receipt.is_duplicate() { Outcome::Duplicate } else { Outcome::Accepted };
-        Ok(acknowledge(&receipt, &facts.answer, outcome).with_echo(self.echo.as_ref()))
+        let answer = match facts.asks {
+            Asks::Nothing => Cow::Borrowed(&facts.answer),
+            Asks::Tools | Asks::Guidance => {
+                Cow::Owned(self.gate.tools.answer(&attributed, &receipt, self.began).await)
+            }
+        };
+        Ok(acknowledge(&receipt, &answer, outcome).with_echo(self.echo.as_ref()))
     }
 
     /// A place among the tenant's requests, unless it has had its share.
@@ -368,6 +379,7 @@ impl Case {
             return Err(Refusal::TooLarge);
         }
         self.log_accepted(&unproven);
+        let answer = unread(unproven.received());
         let quarantined = Quarantined::unproven(unproven);
         let receipt = self.gate.store.quarantine(&quarantined).await;
         // The store has room, so this peer has had its share of it.
@@ -376,7 +388,6 @@ impl Case {
             cause => Refusal::Unavailable(cause),
         })?;
         self.acknowledged();
-        let answer = Answer::fixed(door.source.provider.unread);
         Ok(acknowledge(&receipt, &answer, Outcome::Unproven))
     }
 
@@ -444,6 +455,15 @@ impl Case {
     }
 }
 
+/// What an accepted request without proof is told: what its provider takes for a success, but
+/// of a tool never that it did anything.
+fn unread(received: &Received) -> Answer {
+    match received.tool {
+        Some(_) => NOT_AVAILABLE,
+        None => Answer::fixed(received.source.provider.unread),
+    }
+}
+
 /// Turns a request away whose path leads to no source, as slowly as one whose proof is
 /// wrong.
 async fn turn_away(visit: &Visit<'_>, body: &mut Incoming) -> Refusal {
@@ -499,7 +519,8 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
 fn masked(target: &str, way: &Way) -> String {
     let Some(token) = &way.token else { return target.to_owned() };
     let query = target.find('?').and_then(|at| target.get(at..)).unwrap_or_default();
-    format!("/in/{}/{}{query}", way.door.source.name, token.id)
+    let tool = way.tool.as_ref().map(|it| format!("/tools/{it}")).unwrap_or_default();
+    format!("/in/{}/{}{tool}{query}", way.door.source.name, token.id)
 }
 
 /// The length that a request announces. hyper refused one that is none.

@@ -76,9 +76,10 @@ impl Inspection {
     ) -> Self {
         let source = &received.source;
         let is_valid = fault.is_none();
-        let scheme = judge(source.policy.schemes(), scheme, received);
-        let secrets: Vec<&Secret> =
-            source.secrets.shared().iter().chain(source.secrets.account_keys()).collect();
+        let (policy, proving) = source.proving(received.tool.as_deref());
+        let scheme = judge(policy.schemes(), scheme, received);
+        let kinds = [source.secrets.shared(), source.secrets.account_keys(), proving.shared()];
+        let secrets: Vec<&Secret> = kinds.into_iter().flatten().collect();
         let whole = match &received.body {
             Body::Whole(bytes) => Some(bytes.as_ref()),
             Body::Blob(_) => None,
@@ -97,7 +98,7 @@ impl Inspection {
             payload,
             json,
             received_signature: scheme.and_then(|scheme| presented(scheme, received)),
-            secret_is_set: !source.secrets.is_empty(),
+            secret_is_set: !proving.is_empty(),
             secret_variable: source.provider.secret_variables.first().copied(),
             computed_signature: scheme.and_then(|scheme| match &scheme.proof {
                 Proof::Mac(mac) => compute(mac, received, url, is_valid),

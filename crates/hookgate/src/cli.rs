@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
 
 pub(crate) mod registry;
+pub(crate) mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// List proven requests that contradict ownership.
     #[command(subcommand)]
     Violations(registry::Violations),
+    /// Print what platforms are told of tools.
+    #[command(subcommand)]
+    Tools(tools::ToolsCommand),
     /// Check, rebuild and back up the store.
     #[command(subcommand)]
     Store(Store),

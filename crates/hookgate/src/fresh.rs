@@ -11,8 +11,9 @@ use serde_json::Value;
 
 /// Fields that hold the id of an event or a conversation, wherever they stand. Compared
 /// without case and `_`.
-const ID_FIELDS: [&str; 11] = [
+const ID_FIELDS: [&str; 12] = [
     "conversationid",
+    "systemconversationid",
     "callid",
     "chatid",
     "smsid",

@@ -72,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Key(command) => command::key::run(command, &environment),
         Command::Conversations(command) => command::conversations::run(command, &environment),
         Command::Violations(command) => command::violations::run(command, &environment),
+        Command::Tools(command) => command::tools::run(command, &environment),
         Command::Audit(flags) => command::audit::run(&flags, &environment),
         Command::Store(command) => command::store::run(&command, &environment),
         Command::Doctor(flags) => command::doctor::run(&flags, &environment),

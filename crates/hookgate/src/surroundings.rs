@@ -13,16 +13,21 @@ use crate::config;
 use crate::environment::Environment;
 use crate::exit::Usage;
 
+/// The one way out, under what the operator allows.
+pub(crate) fn egress(policy: &Policy) -> anyhow::Result<Egress> {
+    let settings = Settings { policy: policy.clone(), authorities: Vec::new() };
+    Egress::new(settings).context("cannot prepare requests to others")
+}
+
 /// The place of tenants' credentials that the settings describe. Nothing is asked yet.
 pub(crate) fn backend(
     settings: &SecretsSettings,
-    policy: &Policy,
+    egress: Egress,
     environment: &Arc<Environment>,
 ) -> anyhow::Result<Backend> {
     let (variables, references) = (Arc::clone(environment), Arc::clone(environment));
-    let settings_of_egress = Settings { policy: policy.clone(), authorities: Vec::new() };
     let around = Surroundings {
-        egress: Egress::new(settings_of_egress).context("cannot prepare requests to others")?,
+        egress,
         variables: Arc::new(move |name| variables.value(name).ok().flatten()),
         references: Arc::new(move |reference| {
             let found = config::resolve(reference, &references);

@@ -16,11 +16,13 @@ use hookgate_core::secret::Secrets;
 use hookgate_core::source::{Source, Sources, Verification};
 use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
+use hookgate_core::tool::settings::Settings;
 use hookgate_ingress::{
     BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Limits, Metrics, Tls, serve,
     serve_fallback,
 };
 use hookgate_store::{Event, EventFilter, Options, Order, Page, Quota, RejectionFilter, Store};
+use hookgate_tools::{Broker, BrokerSettings, ToolMetrics};
 use http_body_util::BodyExt as _;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -144,6 +146,7 @@ impl Bench {
             allow_from: HashMap::new(),
             limits: Limits::default(),
             quota: Quota::default(),
+            tools: tools(&store, &mut registry).await,
             metrics: Metrics::new(&mut registry),
             inspect: None,
         };
@@ -397,4 +400,19 @@ impl Seen {
     pub fn all(&self) -> Vec<Inspection> {
         self.0.lock().unwrap().clone()
     }
+}
+
+/// A broker without credentials: nothing here reaches a connector.
+async fn tools(store: &Store, registry: &mut Registry) -> Broker {
+    let secrets = hookgate_secrets::Secrets::open(store.registry().clone(), None).await.unwrap();
+    Broker::new(BrokerSettings {
+        store: store.clone(),
+        secrets: Arc::new(secrets),
+        egress: hookgate_egress::Egress::new(hookgate_egress::Settings::default()).unwrap(),
+        square_url: None,
+        defaults: Settings::default(),
+        patience: None,
+        metrics: ToolMetrics::new(registry),
+        clock: || Timestamp::from_millis(NOW_MILLIS),
+    })
 }

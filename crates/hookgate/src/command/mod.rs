@@ -19,5 +19,6 @@ pub(crate) mod sign;
 pub(crate) mod source;
 pub(crate) mod store;
 pub(crate) mod tenant;
+pub(crate) mod tools;
 pub(crate) mod verify;
 pub(crate) mod violations;

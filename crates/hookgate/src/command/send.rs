@@ -1,5 +1,7 @@
 //! `hookgate send`: signs a sample as a provider does, and posts it.
 
+mod tools;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +12,7 @@ use hookgate_core::mask::visible;
 use hookgate_core::provider::Provider;
 use hookgate_core::scheme::{Policy, Proof};
 use hookgate_core::secret::Secret;
+use hookgate_core::tool::catalog;
 use http::HeaderName;
 use serde_json::Value;
 
@@ -33,6 +36,9 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// The start of an event's name that means a tool call.
 const TOOL: &str = "tool:";
+
+/// What stands before a tool's name in the URL of a source.
+const TOOLS: &str = "/tools/";
 
 /// Runs the command.
 pub(crate) fn run(flags: &Send, environment: &Environment) -> anyhow::Result<Outcome> {
@@ -79,7 +85,12 @@ impl Post {
             Some(path) => Content::Exact(input::body(path)?),
             None => Content::Sample(sample(provider, flags.event.as_deref())?),
         };
-        let signer = Signer::new(provider, flags.scheme.as_deref(), content.carries_key(provider))?;
+        let url = url(provider, flags, environment)?;
+        let calls = provider.calls.as_ref().filter(|_| url.path().contains(TOOLS));
+        let signer = match (flags.scheme.as_deref(), calls.and_then(|it| it.policy)) {
+            (None, Some(policy)) => Signer::with_token(provider, policy)?,
+            (scheme, _) => Signer::new(provider, scheme, content.carries_key(provider))?,
+        };
         let secret = match (&flags.secret, &flags.secret_file) {
             (Some(secret), _) => Secret::new(secret.as_str()),
             (None, Some(path)) => {
@@ -93,7 +104,6 @@ impl Post {
             }
             (None, None) => signer.secret(environment)?,
         };
-        let url = url(provider, flags, environment)?;
         let client = client::http(&url, WAIT)?;
         Ok(Self { url, content, signer, secret, tamper: flags.tamper, client, provider })
     }
@@ -268,7 +278,6 @@ fn advice(post: &Post, answer: &Answer) -> Vec<String> {
             one("The body is too large: see `limits` of the source in hookgate.toml.".to_owned())
         }
         429 => one("Too many at once: lower --concurrency.".to_owned()),
-        501 => one("The event is stored; no connector carries this tool out yet.".to_owned()),
         503 => one("The gateway cannot store now: hookgate doctor says why.".to_owned()),
         _ => Vec::new(),
     }
@@ -342,24 +351,26 @@ fn millis(took: Duration) -> String {
     format!("{:.1} ms", took.as_secs_f64() * 1000.0)
 }
 
-/// The sample of this name: the first without one, and for a tool that has none of its own
-/// that of another tool.
+/// The sample of this name: the first without one.
 fn sample(provider: &Provider, event: Option<&str>) -> anyhow::Result<Value> {
     let samples = provider.samples;
     let named = |name: &str| samples.iter().find(|it| it.0 == name);
-    let tool_like = || samples.iter().find(|it| it.0.starts_with(TOOL));
     let found = match event {
         None => samples.first(),
-        Some(event) => match event.strip_prefix(TOOL) {
-            Some(tool) if provider.tool_paths.iter().any(|it| it.1 == tool) => {
-                named(event).or_else(tool_like)
+        Some(event) => {
+            if let Some(tool) = event.strip_prefix(TOOL)
+                && let Some(body) = tools::sample(provider, tool, input::now())?
+            {
+                return Ok(body);
             }
-            _ => named(event),
-        },
+            named(event)
+        }
     };
     let (name, text) = found.ok_or_else(|| {
         let mut all: Vec<String> = samples.iter().map(|it| it.0.to_owned()).collect();
-        all.extend(provider.tool_paths.iter().map(|it| format!("{TOOL}{}", it.1)));
+        if provider.calls.is_some() {
+            all.extend(catalog::ALL.iter().map(|it| format!("{TOOL}{}", it.name)));
+        }
         all.sort_unstable();
         all.dedup();
         Usage::new(format!(
@@ -382,8 +393,22 @@ fn url(
         None => client::base_url(environment)?,
     };
     let mut url = client::parse_url(&base)?;
+    let tool = flags.event.as_deref().and_then(|it| it.strip_prefix(TOOL));
+    if let Some(tool) = tool
+        && provider.calls.as_ref().is_some_and(|it| it.policy.is_some())
+        && !url.path().contains(TOOLS)
+    {
+        let name = provider.name;
+        return Err(Usage::new(format!(
+            "{}'s tools have URLs of their own: give --to http://…/in/{name}/TOKEN{TOOLS}{} with the token that \
+             `hookgate source token add {name}` prints",
+            provider.title,
+            visible(tool),
+        ))
+        .into());
+    }
     if url.path() == "/" && url.query().is_none() {
-        let tool = flags.event.as_deref().and_then(|it| it.strip_prefix(TOOL));
+        let tool = tool.map(hookgate_core::tool::canonical);
         let tool = tool.and_then(|tool| provider.tool_paths.iter().find(|it| it.1 == tool));
         let first = provider.paths.first().context("the provider has no path")?;
         url.set_path(tool.map_or(*first, |it| it.0));

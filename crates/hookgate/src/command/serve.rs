@@ -13,12 +13,14 @@ use anyhow::Context as _;
 use hookgate_console::{Caller, Console, SourceSettings};
 use hookgate_core::secret::Secret;
 use hookgate_core::source::CurrentSources;
+use hookgate_egress::Egress;
 use hookgate_ingress::{
     BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Inspector, Metrics, Peer, Tls,
     render, serve, serve_fallback,
 };
 use hookgate_secrets::Secrets;
 use hookgate_store::{Store, Wake};
+use hookgate_tools::{Broker, BrokerSettings, ToolMetrics};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -42,6 +44,9 @@ use crate::{dotenv, input, logging, master, output, random, surroundings};
 
 /// How long tasks that are left after the store is closed may take to end: none should be.
 const RUNTIME_END: Duration = Duration::from_secs(1);
+
+/// How long a stopping gateway waits for tool calls whose callers were answered already.
+const JOBS_END: Duration = Duration::from_secs(5);
 
 /// The paths of the console that stay public when it has a listener of its own.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
@@ -96,12 +101,12 @@ struct House {
 
 impl House {
     /// Opens what is sealed, or says what is missing.
-    async fn secrets(&self) -> anyhow::Result<Secrets> {
+    async fn secrets(&self, egress: Egress) -> anyhow::Result<Secrets> {
         let (config, store) = (&self.config, &self.store);
         let given = config.master_keys.as_deref();
         let keys = master::find_or_make(given, &config.store.path, store).await?;
         let secrets = Secrets::open(store.registry().clone(), keys).await?;
-        let backend = surroundings::backend(&config.secrets, &config.egress, &self.environment)?;
+        let backend = surroundings::backend(&config.secrets, egress, &self.environment)?;
         Ok(secrets.with_backend(backend))
     }
 
@@ -110,7 +115,8 @@ impl House {
         let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
         // What cannot hold is said before anything is written or opened.
         let configured = Configured::new(configured)?;
-        let secrets = Arc::new(self.secrets().await?);
+        let egress = surroundings::egress(&self.config.egress)?;
+        let secrets = Arc::new(self.secrets(egress.clone()).await?);
         let token = Token::find(&self.config)?;
         let listener = bind(self.config.listen, "--listen").await?;
         let listen = listener.local_addr().context("cannot tell where we listen")?;
@@ -149,6 +155,16 @@ impl House {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());
+        let tools = Broker::new(BrokerSettings {
+            store: self.store.clone(),
+            secrets: Arc::clone(&secrets),
+            egress,
+            square_url: self.config.tools.square_url.take(),
+            defaults: std::mem::take(&mut self.config.tools.defaults),
+            patience: self.config.tools.patience,
+            metrics: ToolMetrics::new(&mut registry),
+            clock: input::now,
+        });
         let console = hookgate_console::router(Console {
             store: self.store.clone(),
             sources: Arc::clone(&current),
@@ -172,6 +188,7 @@ impl House {
             allow_from,
             limits: self.config.limits,
             quota: self.config.quota,
+            tools: tools.clone(),
             metrics,
             inspect: self.inspect.then(|| inspector(self.config.log_format)),
         }));
@@ -181,7 +198,8 @@ impl House {
         tracing::info!(address = %listen, "ready");
         let Some(admin) = admin else {
             let shutdown = stopped(stop);
-            return Ok(serve(vec![listener], gate, fallback(console), self.tls, shutdown).await);
+            let drained = serve(vec![listener], gate, fallback(console), self.tls, shutdown).await;
+            return Ok(with_jobs(drained, &tools).await);
         };
         let public = probes_only(fallback(console.clone()));
         let (one, other) = tokio::join!(
@@ -194,8 +212,20 @@ impl House {
             ),
             serve_fallback(vec![admin], gate, fallback(console), self.tls, stopped(stop)),
         );
-        Ok(Drained { complete: one.complete && other.complete })
+        let drained = Drained { complete: one.complete && other.complete };
+        Ok(with_jobs(drained, &tools).await)
     }
+}
+
+/// Waits a little for tool calls that nobody waits for any more: their end is better known.
+async fn with_jobs(drained: Drained, tools: &Broker) -> Drained {
+    let settled = tools.settled(JOBS_END).await;
+    if !settled {
+        tracing::warn!(
+            "tool calls were cut whose end is not known: it is found out when they come again"
+        );
+    }
+    Drained { complete: drained.complete && settled }
 }
 
 /// Writes the secrets that are missing, once it is sure that nobody outside can use them.

@@ -72,6 +72,15 @@ impl Signer {
         Ok(Self { provider, scheme })
     }
 
+    /// Signs as `provider` where this policy of tokens decides, in the header that is for
+    /// nothing else.
+    pub(super) fn with_token(provider: &'static Provider, policy: &str) -> anyhow::Result<Self> {
+        let policy = verify::policy(provider, Some(policy), &Value::Null)?;
+        let scheme = policy.schemes().last().cloned();
+        let scheme = scheme.ok_or_else(|| Usage::new("this scheme cannot sign"))?;
+        Ok(Self { provider, scheme })
+    }
+
     /// The scheme.
     pub(super) fn scheme(&self) -> &Scheme {
         &self.scheme

@@ -10,6 +10,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,6 +28,7 @@ pub(crate) use self::raw::RawConfig;
 use self::raw::{RawEgress, RawLog, RawServer, RawSource, RawTls};
 pub(crate) use self::source::{SourceConfig, made, provider_names, resolve, verification_variable};
 pub(crate) use self::store::{StoreConfig, folder};
+use self::tools::ToolsConfig;
 use crate::environment::Environment;
 use crate::exit::Usage;
 
@@ -113,6 +115,8 @@ pub(crate) struct Config {
     pub(crate) secrets: SecretsSettings,
     /// What tenants may make the gateway reach.
     pub(crate) egress: Policy,
+    /// What tool calls go by.
+    pub(crate) tools: ToolsConfig,
     /// The master keys, where a variable gives them.
     pub(crate) master_keys: Option<String>,
 }
@@ -161,6 +165,7 @@ impl Config {
             sources: sources(&raw.source, environment)?,
             admin_token: environment.value("HOOKGATE_ADMIN_TOKEN")?,
             egress: egress(&raw.egress, environment)?,
+            tools: ToolsConfig::check(raw.tools, environment)?,
             secrets: raw.secrets,
             master_keys: environment.value("HOOKGATE_MASTER_KEY")?,
         };
@@ -238,6 +243,12 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn admin_address(text: &str) -> anyhow::Result<SocketAddr> {
     address(text).map_err(|fault| usage(format!("[server] admin_listen = \"{text}\": {fault}")))
+}
+
+/// The scheme and host that providers call, where they are configured.
+pub(crate) fn configured_url(environment: &Environment) -> anyhow::Result<Option<String>> {
+    let (raw, _) = RawConfig::read(None)?;
+    public_url(environment, &raw.server)
 }
 
 fn public_url(environment: &Environment, raw: &RawServer) -> anyhow::Result<Option<String>> {

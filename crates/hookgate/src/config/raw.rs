@@ -35,6 +35,8 @@ pub(crate) struct RawConfig {
     pub(crate) secrets: SecretsSettings,
     /// `[egress]`
     pub(crate) egress: RawEgress,
+    /// `[tools]`
+    pub(crate) tools: RawTools,
     /// `[source.NAME]`
     pub(crate) source: BTreeMap<String, RawSource>,
 }
@@ -149,6 +151,22 @@ pub(crate) struct RawEgress {
     pub(crate) allow: Vec<String>,
 }
 
+/// `[tools]`
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawTools {
+    /// How long a caller is kept waiting.
+    pub(crate) budget_ms: Option<u64>,
+    /// What the agents of a tenant may do that has no settings of its own.
+    pub(crate) defaults: serde_json::Value,
+}
+
+impl Default for RawTools {
+    fn default() -> Self {
+        Self { budget_ms: None, defaults: serde_json::json!({}) }
+    }
+}
+
 /// `[source.NAME]`
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -161,6 +179,8 @@ pub(crate) struct RawSource {
     pub(crate) schemes: OneOrMore<RawScheme>,
     /// References to its secrets.
     pub(crate) secret: OneOrMore<String>,
+    /// References to what proves tool calls that their provider does not sign.
+    pub(crate) tool_secret: OneOrMore<String>,
     /// References to the account keys that stand inside its bodies.
     pub(crate) account_key: OneOrMore<String>,
     /// `auto`, `enforce` or `record`.

@@ -70,15 +70,21 @@ impl SourceConfig {
             given(&raw.account_key, provider.account_key_variable.as_slice())
                 .with_context(|| at("account_key"))?;
         let secrets = Secrets::from_text(&joined(&shared), &joined(&account_keys));
+        let tool_secrets: Vec<Variable> =
+            given(&raw.tool_secret, provider.tool_secret_variable().as_slice())
+                .with_context(|| at("tool_secret"))?;
 
         let wanted = match provider.secret_variables.first() {
             Some(variable) if built_in => (*variable).to_owned(),
             _ => at("secret"),
         };
         let verification = verification(name, raw, environment, &secrets)?;
-        let is_placeholder = placeholder::is_among(&secrets);
+        let tool_secrets = Secrets::from_text(&joined(&tool_secrets), "");
+        let is_placeholder =
+            placeholder::is_among(&secrets) || placeholder::is_among(&tool_secrets);
         let mut source = Source::new(name, provider, policy, secrets, verification);
         source.rule = ownership::rule(name, raw, environment)?;
+        source.tool_secrets = tool_secrets;
         source.tenant = ownership::tenant(name, raw)?;
         source.retention_days = ownership::retention_days(name, raw)?;
         if let Some(body) = raw.limits.body {

@@ -26,6 +26,7 @@ fn the_help_fits_a_screen() {
       key            Make keys with which tenants read their own data
       conversations  Show, register and erase calls, chats, threads and tickets
       violations     List proven requests that contradict ownership
+      tools          Print what platforms are told of tools
       store          Check, rebuild and back up the store
       secret         Make secrets, and seal under another master key
       audit          Look for what a human should see: contradictions, weak proof, silence

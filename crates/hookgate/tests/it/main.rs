@@ -20,5 +20,6 @@ mod sealing;
 mod square;
 mod tawk;
 mod tenants;
+mod tools;
 mod tour;
 mod verify;
