@@ -11,13 +11,12 @@ use hookgate_store::{Body, Event, EventFilter, EventId, Status};
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use crate::Shared;
 use crate::attachment::{attachment, masked};
 use crate::body::InPath;
 use crate::page::{Asked, List, Listing, Ordered};
 use crate::problem::{Problem, Sent};
 use crate::query::Query;
-use crate::shapes;
+use crate::{Shared, shapes, tool_calls};
 
 /// Which events. Everything that is given must hold.
 #[derive(IntoParams)]
@@ -106,7 +105,14 @@ pub(crate) async fn show(
         Some(Body::Whole(bytes)) => Some(bytes),
         Some(Body::File(..)) | None => None,
     };
-    Ok(Json(event.detail(body.as_deref())))
+    let mut detail = event.detail(body.as_deref());
+    if let Value::Object(fields) = &mut detail {
+        let calls = tool_calls::of(&shared, &scope, event.id).await?;
+        let calls = serde_json::to_value(calls);
+        let calls = calls.map_err(|error| Problem::failed("showing tool calls", &error))?;
+        fields.insert("tool_calls".to_owned(), calls);
+    }
+    Ok(Json(detail))
 }
 
 /// Gives the bytes of an event's body.

@@ -50,6 +50,8 @@ mod sources;
 mod status;
 mod tenants;
 mod tokens;
+mod tool_calls;
+mod tools;
 mod violations;
 
 use std::fmt;
@@ -189,6 +191,7 @@ fn for_operator() -> Routes {
         .routes(routes!(keys::remove))
         .routes(routes!(credentials::list))
         .routes(routes!(credentials::show, credentials::put, credentials::remove))
+        .routes(routes!(tools::show, tools::put, tools::remove))
         .routes(routes!(bindings::list, bindings::add, bindings::remove))
         .routes(routes!(conversations::add))
         .routes(routes!(conversations::erase))
@@ -217,6 +220,8 @@ fn for_tenants() -> Routes {
         .routes(routes!(events::list))
         .routes(routes!(events::show))
         .routes(routes!(events::raw))
+        .routes(routes!(tool_calls::list))
+        .routes(routes!(tool_calls::show))
         .routes(routes!(violations::list))
         .routes(routes!(document::show))
 }

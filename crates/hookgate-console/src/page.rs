@@ -89,6 +89,8 @@ pub(crate) enum List {
     Tokens,
     /// The erasures.
     Erasures,
+    /// The tool calls.
+    ToolCalls,
 }
 
 impl List {
@@ -107,6 +109,7 @@ impl List {
             Self::Sources => b's',
             Self::Tokens => b'u',
             Self::Erasures => b'x',
+            Self::ToolCalls => b'l',
         }
     }
 }

@@ -53,6 +53,8 @@ pub(crate) enum Problem {
     BadBody(&'static str),
     /// The settings of a source are not possible. The sentence says why.
     BadSource(String),
+    /// The settings of a tenant's tools are not possible. The sentence says why.
+    BadTools(String),
     /// The body has more bytes than the path takes.
     BodyTooLarge,
     /// The body took too long to arrive.
@@ -172,6 +174,7 @@ impl Problem {
             | Self::BadParameter { .. }
             | Self::Invalid(_)
             | Self::BadSource(_)
+            | Self::BadTools(_)
             | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -203,6 +206,7 @@ impl Problem {
             Self::BadParameter { .. } | Self::Invalid(_) => ("bad-parameter", "Bad parameter"),
             Self::BadBody(_) => ("bad-body", "Bad request body"),
             Self::BadSource(_) => ("bad-source", "Bad source"),
+            Self::BadTools(_) => ("bad-tools", "Bad settings of tools"),
             Self::BodyTooLarge => ("body-too-large", "Request body too large"),
             Self::BodyTooSlow => ("body-too-slow", "Request body too slow"),
             Self::Taken => ("taken", "Taken"),
@@ -245,7 +249,7 @@ impl Problem {
             Self::BadParameter { name, wanted } => return format!("`{name}` must be {wanted}."),
             Self::Invalid(sentence) => return spoken(sentence),
             Self::BadBody(wanted) => wanted,
-            Self::BadSource(why) => return why.clone(),
+            Self::BadSource(why) | Self::BadTools(why) => return why.clone(),
             Self::BodyTooLarge => "A request body may have 64 KiB here.",
             Self::BodyTooSlow => "The request body did not arrive in time.",
             Self::Taken => "It belongs to somebody else already.",

@@ -95,6 +95,8 @@ pub(crate) struct Event {
     /// over 1 MiB.
     #[schema(required)]
     payload: Option<Map<String, Value>>,
+    /// The tool calls that came with it, in the order of the request.
+    tool_calls: Vec<crate::tool_calls::Shown>,
 }
 
 #[derive(ToSchema)]

@@ -17,9 +17,13 @@ use hookgate_core::received::{self, Received, Unproven, Verified};
 use hookgate_core::secret::{Secret, Secrets};
 use hookgate_core::sign::{Message, sign};
 use hookgate_core::source::{CurrentSources, Source, Sources, Verification};
+use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
-use hookgate_store::{EventId, Options, Store};
+use hookgate_store::{
+    Begun, EventId, FinishedToolCall, NewToolCall, Options, Store, ToolCallId, ToolCallState,
+    ToolTimes,
+};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -215,6 +219,53 @@ impl Bench {
         let bearer = format!("Bearer {token}");
         let request = Request::builder().method(method).uri(path).header("authorization", bearer);
         self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// A booking that an agent of a tenant made, with this event, in this call.
+    pub(crate) async fn tool_call(&self, tenant: &str, event: EventId, call: &str) -> ToolCallId {
+        let new = Self::new_tool_call(tenant, event, call);
+        let registry = self.store.registry();
+        let begun = registry.begin_tool_call(new.clone()).await.unwrap();
+        assert_eq!(begun, Begun::Fresh { generation: 1 });
+        let reply = r#"{"ok":true,"status":"booked","message":"You are booked."}"#;
+        let finished = registry.finish_tool_call(FinishedToolCall {
+            id: new.id,
+            state: ToolCallState::Succeeded,
+            status: "booked".to_owned(),
+            reply: reply.to_owned(),
+            late: false,
+            times: ToolTimes {
+                store_us: 1_500,
+                record_us: 2_250,
+                connector_us: 246_000,
+                total_us: 250_001,
+            },
+            finished_at: Timestamp::from_millis(NOW + 250),
+        });
+        finished.await.unwrap();
+        new.id
+    }
+
+    /// The same before it is begun: another for each call of each tenant.
+    pub(crate) fn new_tool_call(tenant: &str, event: EventId, call: &str) -> NewToolCall {
+        let effect = hookgate_core::digest::sha256(format!("{tenant}/{call}").as_bytes());
+        NewToolCall {
+            id: ToolCallId(
+                uuid::Builder::from_random_bytes(*effect.first_chunk().unwrap()).into_uuid(),
+            ),
+            event,
+            position: 0,
+            tenant: TenantId::parse(tenant).unwrap(),
+            source: "retell".to_owned(),
+            provider: "retell".to_owned(),
+            conversation: Some(call.to_owned()),
+            agent: None,
+            call_id: Some("tool_1".to_owned()),
+            tool: "square_bookings_create".to_owned(),
+            arguments: r#"{"service":"haircut","phone":"***"}"#.to_owned(),
+            effect: Some(effect),
+            started_at: Timestamp::from_millis(NOW),
+        }
     }
 
     /// Makes a tenant, and a key for it.

@@ -57,6 +57,10 @@ fn request(path: &str, arguments: &[String], token: &str) -> Request<Body> {
 async fn value(bench: &mut Bench, variable: &str) -> String {
     match variable {
         "$EVENT" => bench.call("call_1", "agent_1").await.to_string(),
+        "$TOOL_CALL" => {
+            let event = bench.call("call_1", "agent_1").await;
+            bench.tool_call("acme", event, "call_1").await.to_string()
+        }
         "$QUARANTINED" => {
             bench.tenant("other").await;
             bench.bind("other", "agent", "agent_2").await;

@@ -25,4 +25,6 @@ mod secrecy;
 mod sources;
 mod status;
 mod tenants;
+mod tool_calls;
+mod tools;
 mod world;

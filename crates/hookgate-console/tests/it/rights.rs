@@ -133,7 +133,14 @@ async fn a_tenants_key_finds_nothing_of_anybody_elses() {
             assert_eq!(answer.status, 200, "{}", operation.name);
             let text = String::from_utf8_lossy(&answer.body).into_owned();
             let other = &world.other;
-            let other = [&other.event, &other.agent, &other.call, &other.source, &other.token_id];
+            let other = [
+                &other.event,
+                &other.agent,
+                &other.call,
+                &other.source,
+                &other.token_id,
+                &other.tool_call,
+            ];
             assert!(
                 !other.iter().any(|it| text.contains(it.as_str())),
                 "{}: {text}",
@@ -164,7 +171,7 @@ async fn a_tenants_key_reads_what_is_its_own() {
         }
         tried += 1;
     }
-    assert_eq!(tried, 8);
+    assert_eq!(tried, 10);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub(crate) struct Belongings {
     pub(crate) source: String,
     pub(crate) token_id: String,
     pub(crate) erasure: String,
+    pub(crate) tool_call: String,
 }
 
 /// Two tenants, and what is the operator's alone.
@@ -55,6 +56,7 @@ impl World {
                 "/api/v1/events/{id}" => &of.event,
                 "/api/v1/rejections/{id}" => &self.rejection,
                 "/api/v1/erasures/{id}" => &of.erasure,
+                "/api/v1/tool-calls/{id}" => &of.tool_call,
                 new => panic!("say here what {new} is tried with"),
             }
             .to_owned()
@@ -83,7 +85,9 @@ async fn belongings(bench: &mut Bench, id: &'static str) -> Belongings {
     let (agent, call, source) =
         (format!("agent_{id}"), format!("call_{id}"), format!("source-{id}"));
     bench.bind(id, "agent", &agent).await;
-    let event = bench.call(&call, &agent).await.to_string();
+    let event = bench.call(&call, &agent).await;
+    let tool_call = bench.tool_call(id, event, &call).await.to_string();
+    let event = event.to_string();
     let credential = format!("/api/v1/tenants/{id}/credentials/square");
     let put = bench.ask(axum::http::Method::PUT, &credential, "\"value-canary-6\"").await;
     assert_eq!(put.status, 204);
@@ -100,7 +104,7 @@ async fn belongings(bench: &mut Bench, id: &'static str) -> Belongings {
     let erasure = bench.ask(axum::http::Method::DELETE, &path, "").await;
     assert_eq!(erasure.status, 202, "{erasure:?}");
     let erasure = erasure.json()["id"].as_str().unwrap().to_owned();
-    Belongings { id, key, key_id, event, agent, call, source, token_id, erasure }
+    Belongings { id, key, key_id, event, agent, call, source, token_id, erasure, tool_call }
 }
 
 /// A body that the operation takes, about what is `of`'s.
@@ -108,6 +112,7 @@ pub(crate) fn body(operation: &str, of: &Belongings) -> String {
     let body = match operation {
         "POST /api/v1/tenants" => json!({ "id": "third", "name": "Third" }),
         "PATCH /api/v1/tenants/{id}" => json!({ "retention_days": 30 }),
+        "PUT /api/v1/tenants/{id}/tools" => json!({ "allow": ["square_*"] }),
         "PUT /api/v1/tenants/{id}/credentials/{name}" => {
             json!({ "access_token": "value-canary-6" })
         }
