@@ -261,7 +261,7 @@ impl Bench {
             conversation: Some(call.to_owned()),
             agent: None,
             call_id: Some("tool_1".to_owned()),
-            tool: "square_bookings_create".to_owned(),
+            tool: "bookings_create".to_owned(),
             arguments: r#"{"service":"haircut","phone":"***"}"#.to_owned(),
             effect: Some(effect),
             started_at: Timestamp::from_millis(NOW),

@@ -18,7 +18,7 @@ async fn settings_are_put_shown_and_removed() {
     let none = json!({ "bookings_list": "caller", "bookings_change": "anyone" });
     assert_eq!(bench.get(PATH).await.json(), none, "what holds without any");
     let settings = json!({
-        "allow": ["square_*", "crm_lookup"],
+        "allow": ["bookings_*", "crm_lookup"],
         "bookings_list": "anyone",
         "bookings_change": "caller",
         "http": [{
@@ -62,14 +62,16 @@ async fn what_is_wrong_with_settings_is_said_and_nothing_is_kept() {
         (json!({ "bookings_list": "canary-b" }), "`caller` or `anyone`"),
         (json!([]), "The body is a JSON object"),
         (tool("name", json!("CRM")), "`CRM` is no name of a tool"),
-        (tool("name", json!("square_bookings_create")), "There is a tool"),
+        (tool("name", json!("bookings_create")), "There is a tool"),
         (tool("url", json!("crm.example")), "URL"),
         (tool("method", json!("BREW")), "`BREW` is no method"),
         (tool("headers", json!({ "host": "x" })), "header"),
         (tool("headers", json!("canary-c")), "The body is a JSON object"),
         (tool("timeout_ms", json!(1)), "ms at most"),
     ] {
-        let detail = put(&bench, &settings).await.problem(400);
+        let answer = put(&bench, &settings).await;
+        assert_eq!(answer.status, 400, "{settings}");
+        let detail = answer.problem(400);
         assert!(detail.contains(said), "{settings}: {detail}");
         assert!(!detail.contains("canary"), "{detail}");
     }

@@ -112,7 +112,7 @@ pub(crate) fn body(operation: &str, of: &Belongings) -> String {
     let body = match operation {
         "POST /api/v1/tenants" => json!({ "id": "third", "name": "Third" }),
         "PATCH /api/v1/tenants/{id}" => json!({ "retention_days": 30 }),
-        "PUT /api/v1/tenants/{id}/tools" => json!({ "allow": ["square_*"] }),
+        "PUT /api/v1/tenants/{id}/tools" => json!({ "allow": ["bookings_*"] }),
         "PUT /api/v1/tenants/{id}/credentials/{name}" => {
             json!({ "access_token": "value-canary-6" })
         }

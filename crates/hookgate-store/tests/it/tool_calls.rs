@@ -29,7 +29,7 @@ pub(crate) fn new_call(tenant: &TenantId, number: u128) -> NewToolCall {
         conversation: Some("conversation-1".to_owned()),
         agent: Some("agent-1".to_owned()),
         call_id: None,
-        tool: "square_bookings_create".to_owned(),
+        tool: "bookings_create".to_owned(),
         arguments: r#"{"n":1}"#.to_owned(),
         effect: None,
         started_at: NOW,
