@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
 
 pub(crate) mod registry;
+pub(crate) mod tool_calls;
 pub(crate) mod tools;
 
 use std::ffi::OsString;
@@ -61,9 +62,12 @@ pub(crate) enum Command {
     /// List proven requests that contradict ownership.
     #[command(subcommand)]
     Violations(registry::Violations),
-    /// Print what platforms are told of tools.
+    /// Say what tenants' agents may do, and what platforms are told of it.
     #[command(subcommand)]
     Tools(tools::ToolsCommand),
+    /// List and show what agents asked for, and what came of it.
+    #[command(subcommand)]
+    ToolCalls(tool_calls::ToolCalls),
     /// Check, rebuild and back up the store.
     #[command(subcommand)]
     Store(Store),

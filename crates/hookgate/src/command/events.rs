@@ -9,6 +9,7 @@ use hookgate_store::Order;
 use serde_json::{Value, json};
 
 use self::decisions::Wanted;
+use super::tool_calls;
 use crate::cli::{EventFilter, Events, From};
 use crate::client;
 use crate::environment::Environment;
@@ -126,7 +127,8 @@ async fn show(id: &str, from: &From, environment: &Environment) -> anyhow::Resul
         line(event)?;
         return Ok(Outcome::Done);
     }
-    record::print(&event, &[])?;
+    record::print(&event, &["tool_calls"])?;
+    tool_calls::print_of(&event)?;
     Ok(Outcome::Done)
 }
 
@@ -186,6 +188,8 @@ async fn export(
             if let Value::Object(fields) = &mut event {
                 // The exact bytes say it all, and the parsed form has credentials masked.
                 fields.remove("payload");
+                // What was done about it is no part of what came.
+                fields.remove("tool_calls");
                 fields.insert("body_base64".to_owned(), body.map(|it| stored::base64(&it)).into());
             }
             line(event)?;

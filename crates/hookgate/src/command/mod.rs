@@ -19,6 +19,7 @@ pub(crate) mod sign;
 pub(crate) mod source;
 pub(crate) mod store;
 pub(crate) mod tenant;
+pub(crate) mod tool_calls;
 pub(crate) mod tools;
 pub(crate) mod verify;
 pub(crate) mod violations;

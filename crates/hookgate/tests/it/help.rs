@@ -26,7 +26,8 @@ fn the_help_fits_a_screen() {
       key            Make keys with which tenants read their own data
       conversations  Show, register and erase calls, chats, threads and tickets
       violations     List proven requests that contradict ownership
-      tools          Print what platforms are told of tools
+      tools          Say what tenants' agents may do, and what platforms are told of it
+      tool-calls     List and show what agents asked for, and what came of it
       store          Check, rebuild and back up the store
       secret         Make secrets, and seal under another master key
       audit          Look for what a human should see: contradictions, weak proof, silence
@@ -119,6 +120,10 @@ fn every_command_has_a_help() {
         "conversations register",
         "conversations erase",
         "violations list",
+        "tools show",
+        "tools set",
+        "tool-calls list",
+        "tool-calls show",
         "audit",
         "dev square",
     ] {
