@@ -58,6 +58,7 @@ pub(crate) async fn create(Shared(square): Shared<Square>, body: Bytes) -> Answe
         created_at: now,
         updated_at: now,
         start_at,
+        location: LOCATION.to_owned(),
         customer: customer.to_owned(),
         customer_note: note(wanted, "customer_note")?.unwrap_or_default(),
         seller_note: note(wanted, "seller_note")?.unwrap_or_default(),
@@ -173,7 +174,7 @@ pub(crate) async fn list(
         .values()
         .filter(|it| from <= it.start_at && it.start_at <= until)
         .filter(|it| asked("customer_id").is_none_or(|id| *id == it.customer))
-        .filter(|_| asked("location_id").is_none_or(|id| id == LOCATION))
+        .filter(|it| asked("location_id").is_none_or(|id| *id == it.location))
         .filter(|booking| {
             let by = |id: &String| booking.segments.iter().any(|it| it.member == *id);
             asked("team_member_id").is_none_or(by)

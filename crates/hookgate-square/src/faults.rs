@@ -75,10 +75,10 @@ impl Faults {
 impl Fault {
     fn read(value: &Value) -> Result<Self, String> {
         match (value.as_u64(), value.as_str()) {
-            (Some(status @ (401 | 404 | 409 | 429 | 500)), _) => Ok(Self::Status(status)),
+            (Some(status @ (401 | 403 | 404 | 409 | 429 | 500)), _) => Ok(Self::Status(status)),
             (_, Some("commit-then-500")) => Ok(Self::CommitThenFail),
             (_, Some("commit-then-wait")) => Ok(Self::CommitThenWait),
-            _ => Err("a fault is 401, 404, 409, 429, 500, \"commit-then-500\" or \
+            _ => Err("a fault is 401, 403, 404, 409, 429, 500, \"commit-then-500\" or \
                       \"commit-then-wait\""
                 .to_owned()),
         }
@@ -104,13 +104,17 @@ pub(crate) async fn gate(Shared(square): Shared<Square>, request: Request, next:
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    if let Err(refusal) = check(request.headers()) {
+    // Whoever asks for a token has none to show.
+    if request.uri().path().starts_with("/v2/")
+        && let Err(refusal) = check(&square, request.headers())
+    {
         return refusal.into_response();
     }
     let fault = square.lock().faults.take(writes(&request));
     match fault {
         None => next.run(request).await,
         Some(Fault::Status(401)) => Refusal::unauthorized().into_response(),
+        Some(Fault::Status(403)) => Refusal::forbidden().into_response(),
         Some(Fault::Status(404)) => Refusal::not_found("Not found.").into_response(),
         Some(Fault::Status(409)) => Refusal::conflict().into_response(),
         Some(Fault::Status(429)) => Refusal::rate_limited().into_response(),
@@ -138,12 +142,14 @@ fn writes(request: &Request) -> bool {
             && !path.ends_with("/search-catalog-items"))
 }
 
-/// Any token will do, but there must be one, and a version of the API.
-fn check(headers: &HeaderMap) -> Result<(), Refusal> {
+/// There must be a token, one that was granted if any was, and a version of the API.
+fn check(square: &Square, headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
     let token = text(header::AUTHORIZATION.as_str()).and_then(|it| it.strip_prefix("Bearer "));
-    if token.is_none_or(|it| it.trim().is_empty()) {
-        return Err(Refusal::unauthorized());
+    let token = token.map(str::trim).filter(|it| !it.is_empty());
+    let token = token.ok_or_else(Refusal::unauthorized)?;
+    if !square.lock().grants.admits(token) {
+        return Err(Refusal::expired());
     }
     let version = text("square-version").ok_or_else(|| Refusal::missing("Square-Version"))?;
     if version.len() != "2025-08-20".len() || version.parse::<jiff::civil::Date>().is_err() {

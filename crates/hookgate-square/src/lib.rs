@@ -13,6 +13,7 @@
 //! | `POST /v2/bookings/{id}/cancel` | versions checked |
 //! | `GET /v2/customers/{id}`, `POST /v2/customers` | one customer a key |
 //! | `POST /v2/customers/search` | by phone number or e-mail address, exact or fuzzy |
+//! | `POST /oauth2/token` | a new token for a refresh token |
 //! | `GET /stand-in/state`, `POST /stand-in/faults` | not Square's: see [`Square`] |
 //!
 //! Its answers have the shapes of Square's OpenAPI description of 2025-08-20, of which
@@ -32,6 +33,7 @@ mod bookings;
 mod catalog;
 mod customers;
 mod faults;
+mod oauth;
 mod refusal;
 mod state;
 
@@ -67,8 +69,8 @@ type Answer = Result<axum::Json<Value>, Refusal>;
 /// {"latency_ms": 200, "next": [429, 500, "commit-then-500"]}
 /// ```
 ///
-/// Each request in good form takes the next fault: 401, 404, 409, 429 and 500 are answered
-/// before anything is done. `commit-then-500` waits for a request that writes, does what it
+/// Each request in good form takes the next fault: 401, 403, 404, 409, 429 and 500 are
+/// answered before anything is done. `commit-then-500` waits for a request that writes, does what it
 /// asks, and answers 500; `commit-then-wait` does it too and answers after two minutes, which
 /// leaves time to kill whoever waits.
 #[derive(Clone)]
@@ -109,6 +111,31 @@ impl Square {
         true
     }
 
+    /// Lets an application in: from now on only tokens count that were granted so, or were
+    /// given for `refresh_token` since. Before the first grant any token will do.
+    pub fn grant(&self, client: (&str, &str), refresh_token: &str, access_token: &str) {
+        self.lock().grants.add(client, refresh_token, access_token);
+    }
+
+    /// Makes all access tokens run out. Refresh tokens are good still.
+    pub fn expire_tokens(&self) {
+        self.lock().grants.expire_all();
+    }
+
+    /// Takes all grants back, as a seller does who removes an application.
+    pub fn revoke_grants(&self) {
+        self.lock().grants.revoke_all();
+    }
+
+    /// Has a seller put a booking there behind the API, made of what an own one of theirs
+    /// has: `{"id", "start_at", "customer_id", "team_member_id", "location_id"?}`. False if
+    /// something of that is missing.
+    #[must_use]
+    pub fn put_booking(&self, booking: &Value) -> bool {
+        let now = self.now();
+        self.lock().put_booking(booking, now).is_some()
+    }
+
     /// What it holds, as `GET /stand-in/state` shows it.
     #[must_use]
     pub fn shown(&self) -> Value {
@@ -128,6 +155,7 @@ impl Square {
 /// All paths of the stand-in.
 pub fn router(square: Square) -> Router {
     let api = Router::new()
+        .route("/oauth2/token", post(oauth::token))
         .route("/v2/locations", get(catalog::locations))
         .route("/v2/locations/{id}", get(catalog::location))
         .route("/v2/catalog/search-catalog-items", post(catalog::search))

@@ -43,6 +43,18 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "AUTHENTICATION_ERROR", "UNAUTHORIZED", detail)
     }
 
+    /// 401: the token was good once.
+    pub(crate) fn expired() -> Self {
+        let detail = "The access token has expired.";
+        Self::new(StatusCode::UNAUTHORIZED, "AUTHENTICATION_ERROR", "ACCESS_TOKEN_EXPIRED", detail)
+    }
+
+    /// 403.
+    pub(crate) fn forbidden() -> Self {
+        let detail = "The merchant has not given your application sufficient permissions.";
+        Self::new(StatusCode::FORBIDDEN, "AUTHENTICATION_ERROR", "INSUFFICIENT_SCOPES", detail)
+    }
+
     /// 409: somebody else was first.
     pub(crate) fn stale() -> Self {
         let detail = "The version does not match that of the booking.";

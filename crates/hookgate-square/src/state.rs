@@ -8,6 +8,7 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Map, Value, json};
 
 use crate::faults::Faults;
+use crate::oauth::Grants;
 use crate::refusal::Refusal;
 
 /// The one location.
@@ -99,6 +100,7 @@ pub(crate) struct Booking {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) start_at: Timestamp,
+    pub(crate) location: String,
     pub(crate) customer: String,
     pub(crate) customer_note: String,
     pub(crate) seller_note: String,
@@ -125,7 +127,7 @@ impl Booking {
             "created_at": seconds(self.created_at),
             "updated_at": seconds(self.updated_at),
             "start_at": seconds(self.start_at),
-            "location_id": LOCATION,
+            "location_id": self.location,
             "customer_id": self.customer,
             "customer_note": self.customer_note,
             "seller_note": self.seller_note,
@@ -153,10 +155,11 @@ pub(crate) struct State {
     /// As Square shows them, in the order of their ids.
     pub(crate) customers: BTreeMap<String, Value>,
     pub(crate) faults: Faults,
-    /// How many came for `/v2`.
+    pub(crate) grants: Grants,
+    /// How many came for `/v2` and for tokens.
     pub(crate) requests: u64,
     /// How many of them with which access token, by its last characters.
-    tokens: BTreeMap<String, u64>,
+    callers: BTreeMap<String, u64>,
     /// By what was asked for, and the key.
     done: BTreeMap<(String, String), Done>,
     made: u64,
@@ -170,8 +173,9 @@ impl State {
             bookings: BTreeMap::new(),
             customers: BTreeMap::new(),
             faults: Faults::default(),
+            grants: Grants::default(),
             requests: 0,
-            tokens: BTreeMap::new(),
+            callers: BTreeMap::new(),
             done: BTreeMap::new(),
             made: 0,
             zone: TimeZone::posix(TIME_ZONE_RULE).unwrap_or(TimeZone::UTC),
@@ -194,6 +198,7 @@ impl State {
             created_at: now,
             updated_at: now,
             start_at: state.second_working_day(now),
+            location: LOCATION.to_owned(),
             customer,
             customer_note: String::new(),
             seller_note: String::new(),
@@ -215,8 +220,8 @@ impl State {
         let Some(token) = token.and_then(|it| it.strip_prefix("Bearer ")) else { return };
         let hint = token.get(token.len().saturating_sub(HINT_CHARS)..).unwrap_or_default();
         let hint = format!("…{hint}");
-        if self.tokens.len() < TOKENS_MAX || self.tokens.contains_key(&hint) {
-            let count = self.tokens.entry(hint).or_default();
+        if self.callers.len() < TOKENS_MAX || self.callers.contains_key(&hint) {
+            let count = self.callers.entry(hint).or_default();
             *count = count.saturating_add(1);
         }
     }
@@ -279,6 +284,27 @@ impl State {
             })
     }
 
+    /// Puts a booking of half an hour there, whatever else is there.
+    pub(crate) fn put_booking(&mut self, given: &Value, now: Timestamp) -> Option<()> {
+        let text = |name: &str| given.get(name).and_then(Value::as_str).map(str::to_owned);
+        let segment = Segment { member: text("team_member_id")?, service: SERVICES.first()? };
+        let booking = Booking {
+            id: text("id")?,
+            version: 0,
+            status: "ACCEPTED",
+            created_at: now,
+            updated_at: now,
+            start_at: text("start_at")?.parse().ok()?,
+            location: text("location_id").unwrap_or_else(|| LOCATION.to_owned()),
+            customer: text("customer_id")?,
+            customer_note: String::new(),
+            seller_note: String::new(),
+            segments: vec![segment],
+        };
+        self.bookings.insert(booking.id.clone(), booking);
+        Some(())
+    }
+
     /// A number nobody has had.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.made = self.made.saturating_add(1);
@@ -325,7 +351,8 @@ impl State {
         let customers: Vec<&Value> = self.customers.values().collect();
         json!({
             "requests": self.requests,
-            "tokens": self.tokens,
+            "callers": self.callers,
+            "tokens": self.grants.renewed(),
             "faults": self.faults.shown(),
             "bookings": bookings,
             "customers": customers,

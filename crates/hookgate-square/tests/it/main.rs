@@ -11,5 +11,6 @@ mod availability;
 mod bench;
 mod bookings;
 mod faults;
+mod oauth;
 mod schema;
 mod shop;

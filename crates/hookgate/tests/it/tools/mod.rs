@@ -23,8 +23,8 @@ fn the_guides_call_cancels_the_booking_with_its_own_tenants_token() {
     assert_eq!((&said["ok"], &said["status"]), (&json!(true), &json!("cancelled")), "{said}");
     assert!(said["message"].as_str().unwrap().contains("cancelled"), "{said}");
     assert_eq!(shop.square.booking("BOOKING#123")["status"], "CANCELLED_BY_CUSTOMER");
-    let tokens = shop.square.state()["tokens"].clone();
-    assert_eq!(tokens.as_object().unwrap().keys().collect::<Vec<_>>(), ["…acme"], "{tokens}");
+    let callers = shop.square.state()["callers"].clone();
+    assert_eq!(callers.as_object().unwrap().keys().collect::<Vec<_>>(), ["…acme"], "{callers}");
 }
 
 #[test]
@@ -33,8 +33,8 @@ fn the_other_tenants_agent_does_not_cancel_it() {
     let said = shop.retell("/api/bookings/cancel", &seed(OTHER_AGENT, "call_9")).json();
     assert_eq!((&said["ok"], &said["status"]), (&json!(false), &json!("not_found")), "{said}");
     assert_eq!(shop.square.booking("BOOKING#123")["status"], "ACCEPTED");
-    let tokens = shop.square.state()["tokens"].clone();
-    assert_eq!(tokens.as_object().unwrap().keys().collect::<Vec<_>>(), ["…obex"], "{tokens}");
+    let callers = shop.square.state()["callers"].clone();
+    assert_eq!(callers.as_object().unwrap().keys().collect::<Vec<_>>(), ["…obex"], "{callers}");
 }
 
 #[test]
