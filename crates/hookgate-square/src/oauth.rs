@@ -23,7 +23,7 @@ const SECRET_CHARS_MAX: usize = 1024;
 #[derive(Default)]
 pub(crate) struct Grants {
     /// By refresh token.
-    grants: BTreeMap<String, Grant>,
+    by_token: BTreeMap<String, Grant>,
     /// The access tokens that are good. Whoever has none of any grant needs none.
     good: BTreeSet<String>,
     /// How often a new token was asked for with success.
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Grants {
 impl Grants {
     pub(crate) fn add(&mut self, client: (&str, &str), refresh_token: &str, access_token: &str) {
         let grant = Grant { client_id: client.0.to_owned(), client_secret: client.1.to_owned() };
-        self.grants.insert(refresh_token.to_owned(), grant);
+        self.by_token.insert(refresh_token.to_owned(), grant);
         self.good.insert(access_token.to_owned());
     }
 
@@ -56,12 +56,12 @@ impl Grants {
 
     pub(crate) fn revoke_all(&mut self) {
         self.good.clear();
-        self.grants.values_mut().for_each(|it| it.client_secret.clear());
+        self.by_token.values_mut().for_each(|it| it.client_secret.clear());
     }
 
     /// Whether a request with this token is let in.
     pub(crate) fn admits(&self, token: &str) -> bool {
-        self.grants.is_empty() || self.good.contains(token)
+        self.by_token.is_empty() || self.good.contains(token)
     }
 
     pub(crate) fn renewed(&self) -> u64 {
@@ -83,7 +83,7 @@ pub(crate) async fn token(Shared(square): Shared<Square>, body: Bytes) -> Answer
     let mut state = square.lock();
     let number = state.next_number();
     let grants = &mut state.grants;
-    let grant = grants.grants.get(refresh_token);
+    let grant = grants.by_token.get(refresh_token);
     let is_right = |it: &Grant| it.client_id == client_id && it.client_secret == client_secret;
     if !grant.is_some_and(is_right) || client_secret.is_empty() {
         return Err(Refusal::unauthorized());
