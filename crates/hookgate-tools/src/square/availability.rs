@@ -209,7 +209,7 @@ mod tests {
             let told = spread(slots, &TimeZone::UTC);
             told.iter().map(|it| it.start_at.ahead(NOW).as_secs() / 60).collect()
         };
-        assert_eq!(minutes(Vec::new()), []);
+        assert!(minutes(Vec::new()).is_empty());
         assert_eq!(minutes(vec![slot(5)]), [5]);
         let day = (0..40).map(|it| slot(it * 10)).collect();
         let told = minutes(day);

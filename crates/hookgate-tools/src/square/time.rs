@@ -110,11 +110,14 @@ fn local(moment: Timestamp, zone: &TimeZone) -> Zoned {
 
 /// Date and time of day as the shop's clocks show them.
 fn read_local(text: &str, zone: &TimeZone, now: Timestamp) -> Result<DateTime, NotAMoment> {
+    // A date alone is a date and time too for the parser, at midnight.
+    if text.contains(':')
+        && let Ok(local) = text.parse::<DateTime>()
+    {
+        return Ok(local);
+    }
     if read_date(text, zone, now).is_some() {
         return Err(NotAMoment::NoTime);
-    }
-    if let Ok(local) = text.parse::<DateTime>() {
-        return Ok(local);
     }
     let split = text.split_once(|it: char| it.is_whitespace() || it == 'T' || it == ',');
     // "Today" and "tomorrow" begin with a T of their own.
