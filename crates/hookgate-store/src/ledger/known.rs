@@ -135,8 +135,12 @@ impl Known {
     /// some are not known any more, and the index says which.
     pub(crate) fn forget_conversations(&mut self, indexed: u64) {
         self.conversations.retain(|_| false);
-        for adoptions in self.adopting.values_mut() {
-            adoptions.retain(|_, it| it.seq.is_none_or(|seq| seq > indexed));
+        for (provider, adoptions) in &mut self.adopting {
+            let is_indexed = |it: &Adopted| it.seq.is_some_and(|seq| seq <= indexed);
+            for (id, _) in adoptions.extract_if(|_, it| is_indexed(it)) {
+                // "Nobody's" stands there from before it was adopted.
+                self.conversations.forget(*provider, &id);
+            }
         }
         self.adoptions = self.adopting.values().map(HashMap::len).sum();
         self.change();

@@ -419,6 +419,18 @@ async fn an_erasure_goes_on_after_its_process_was_killed() {
 }
 
 #[tokio::test]
+async fn what_others_adopted_stays_theirs_whatever_is_erased() {
+    let bench = Bench::new();
+    two_tenants(&bench).await;
+    receive(&bench, &call("call-1", "agent-other", "adopted")).await;
+    let begun = bench.store.erase_conversation("vapi", "of-nobody", NOW).await.unwrap();
+    done(&bench, &begun).await;
+    receive(&bench, &call("call-1", "agent-acme", "against it")).await;
+    let told = ["2 quarantined - contradiction", "1 accepted other owned"];
+    assert_eq!(story(&seen(&bench, &Scope::Operator).await), told);
+}
+
+#[tokio::test]
 async fn erasing_who_is_not_there_is_refused() {
     let bench = Bench::new();
     let refused = bench.store.erase_tenant(&acme(), NOW).await.unwrap_err();
