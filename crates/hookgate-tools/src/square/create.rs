@@ -1,5 +1,6 @@
 //! Booking.
 
+use std::fmt;
 use std::time::Duration;
 
 use hookgate_core::time::Timestamp;
@@ -27,13 +28,23 @@ const SKEW: Duration = Duration::from_mins(1);
 const ASKED_MAX: usize = 5;
 
 /// A booking that is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) start_at: Timestamp,
     pub(crate) service: Service,
     pub(crate) member: Option<Id>,
     pub(crate) who: Who,
     pub(crate) note: Option<String>,
+}
+
+/// A note is a person's.
+impl fmt::Debug for Wanted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Wanted")
+            .field("start_at", &self.start_at)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Wanted {

@@ -1,5 +1,7 @@
 //! What a call wants, once its arguments are understood.
 
+use std::fmt;
+
 use hookgate_core::time::Timestamp;
 use hookgate_core::tool::{Reply, Tool};
 
@@ -14,10 +16,17 @@ use super::{availability, cancel, create, customers, list, reschedule, services}
 use crate::work::End;
 
 /// A call that is understood.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Plan {
     wish: Wish,
     key: Option<String>,
+}
+
+/// The key may hold a person's number.
+impl fmt::Debug for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Plan").field("wish", &self.wish).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -15,7 +15,9 @@ use hookgate_core::time::Timestamp;
 use hookgate_core::tool::settings::{Settings, Whose};
 use hookgate_core::tool::{Arguments, Call, Caller, Reply, named};
 use hookgate_egress::{Egress, Url};
-use hookgate_secrets::{MasterKeys, Secrets};
+use hookgate_secrets::{
+    BackendName, MasterKeys, Secrets, SecretsSettings, Surroundings, system_clock,
+};
 use hookgate_store::{Options, Store};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -79,7 +81,7 @@ pub(crate) struct Bench {
     pub(crate) base: Url,
     record: Record,
     keys: AtomicU64,
-    _store: Store,
+    store: Store,
     _folder: TempDir,
 }
 
@@ -115,20 +117,11 @@ impl Bench {
         let egress = Egress::new(hookgate_egress::Settings::default()).unwrap();
         let square = Square::new(egress.clone(), Arc::clone(&secrets), Some(base.clone()));
         let keys = AtomicU64::new(0);
-        let bench = Self {
-            shop,
-            square,
-            secrets,
-            egress,
-            base,
-            record,
-            keys,
-            _store: store,
-            _folder: folder,
-        };
+        let bench =
+            Self { shop, square, secrets, egress, base, record, keys, store, _folder: folder };
         for id in ["acme", "other"] {
             let tenant = tenant(id);
-            bench._store.registry().add_tenant(tenant, id.to_owned(), now()).await.unwrap();
+            bench.store.registry().add_tenant(tenant, id.to_owned(), now()).await.unwrap();
             bench.set_credential(id, &credential(id)).await;
         }
         bench
@@ -137,6 +130,26 @@ impl Bench {
     pub(crate) async fn set_credential(&self, id: &str, credential: &Value) {
         let bytes = credential.to_string();
         self.secrets.put(&tenant(id), "square", bytes.as_bytes(), now()).await.unwrap();
+    }
+
+    /// Has acme's credential in the environment, which the gateway only reads.
+    pub(crate) async fn keep_elsewhere(&mut self, credential: &Value) {
+        let text = credential.to_string();
+        let surroundings = Surroundings {
+            egress: self.egress.clone(),
+            variables: Arc::new(move |name| {
+                (name == "HOOKGATE_CREDENTIAL_ACME_SQUARE").then(|| text.clone())
+            }),
+            references: Arc::new(|_| Err("there are none".to_owned())),
+            clock: system_clock(),
+        };
+        let settings = SecretsSettings { backend: BackendName::Env, ..SecretsSettings::default() };
+        let backend = settings.backend(&surroundings).unwrap();
+        let registry = self.store.registry().clone();
+        let secrets = Secrets::open(registry, Some(MasterKeys::parse(KEY).unwrap())).await.unwrap();
+        self.secrets = Arc::new(secrets.with_backend(backend));
+        let secrets = Arc::clone(&self.secrets);
+        self.square = Square::new(self.egress.clone(), secrets, Some(self.base.clone()));
     }
 
     pub(crate) async fn stored(&self, id: &str) -> Value {
@@ -325,6 +338,21 @@ impl Desk<'_> {
     pub(crate) async fn run(&self, plan: &Plan, key: &str) -> End {
         let given = Given::new(self.patience, json!({}));
         self.bench.square.run(plan, &self.work(&given), Some(key)).await
+    }
+
+    pub(crate) async fn run_without_key(&self, plan: &Plan) -> End {
+        let given = Given::new(self.patience, json!({}));
+        self.bench.square.run(plan, &self.work(&given), None).await
+    }
+
+    /// How long a call took, and how much of that was spent outside.
+    pub(crate) async fn timed(&self, tool: &str, arguments: Value) -> (Duration, Duration) {
+        let given = Given::new(self.patience, arguments);
+        let (work, began) = (self.work(&given), Instant::now());
+        let plan = self.bench.square.plan(named(tool).unwrap(), &work).await.unwrap();
+        let end = self.bench.square.run(&plan, &work, None).await;
+        assert!(matches!(end, End::Done(_)));
+        (began.elapsed(), given.budget.outside())
     }
 
     pub(crate) async fn stands(&self, plan: &Plan, earlier: &Reply) -> Result<bool, End> {
