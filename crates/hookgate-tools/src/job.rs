@@ -21,8 +21,8 @@ use hookgate_core::tool::masked::{Called, masked};
 use hookgate_core::tool::settings::{Settings, TOOL_NAME_CHARS_MAX};
 use hookgate_core::tool::{Arguments, Call, Caller, Reply};
 use hookgate_store::{
-    Begun, EventId, FinishedToolCall, NewToolCall, REPLY_BYTES_MAX, RegistryError, ToolCall,
-    ToolCallId, ToolCallState, ToolTimes,
+    Begun, EXTERNAL_ID_BYTES_MAX, EventId, FinishedToolCall, NewToolCall, REPLY_BYTES_MAX,
+    RegistryError, ToolCall, ToolCallId, ToolCallState, ToolTimes,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -116,7 +116,7 @@ impl Job {
     /// Brings the call to its end.
     pub(crate) async fn run(self: Arc<Self>) -> Reply {
         let end = self.carry_out().await;
-        let (state, reply) = said(&end);
+        let (state, reply) = (end.state(), end.reply());
         let is_late = self.is_late.load(Ordering::Relaxed);
         let label = self.chosen.as_ref().map_or(metrics::OTHER, Chosen::label);
         self.request.broker.metrics.ended(label, state, self.times(), is_late);
@@ -261,16 +261,12 @@ impl Job {
             return Ok(if stands { Earlier::Answers(reply) } else { Earlier::Leaves(next) });
         }
         let settled = connectors.settle(plan, earlier.started_at, work).await?;
-        Ok(match settled {
-            Some(reply) => {
-                self.finish(earlier.id, &End::Done(reply.clone()));
-                Earlier::Answers(reply)
-            }
-            None => {
-                self.finish(earlier.id, &End::Failed(words::broken()));
-                Earlier::Leaves(earlier.generation)
-            }
-        })
+        let Some(reply) = settled else {
+            self.finish(earlier.id, &End::Failed(words::broken()));
+            return Ok(Earlier::Leaves(earlier.generation));
+        };
+        self.finish(earlier.id, &End::Done(reply.clone()));
+        Ok(Earlier::Answers(reply))
     }
 
     /// Records that this call was answered with what came of another one.
@@ -292,10 +288,10 @@ impl Job {
             tenant: request.tenant.clone(),
             source: request.source.clone(),
             provider: request.provider.to_owned(),
-            conversation: request.conversation.clone(),
-            agent: request.caller.agent_id.clone(),
-            call_id: self.call.id.clone(),
-            tool: visible(&self.call.tool).to_string().chars().take(TOOL_NAME_CHARS_MAX).collect(),
+            conversation: request.conversation.as_deref().and_then(kept),
+            agent: request.caller.agent_id.as_deref().and_then(kept),
+            call_id: self.call.id.as_deref().and_then(kept),
+            tool: cut(&self.call.tool, TOOL_NAME_CHARS_MAX),
             arguments: self.masked().to_string(),
             effect: effect.map(|it| it.0),
             started_at: request.at,
@@ -306,11 +302,11 @@ impl Job {
     /// Hands the end of a call over to be recorded. Nobody waits for it: after a crash the
     /// row says that its end is not known, and that is found out.
     fn finish(&self, id: ToolCallId, end: &End) {
-        let (state, reply) = said(end);
+        let reply = end.reply();
         let finished = FinishedToolCall {
             id,
-            state,
-            status: visible(&reply.status).to_string().chars().take(STATUS_CHARS_MAX).collect(),
+            state: end.state(),
+            status: cut(&reply.status, STATUS_CHARS_MAX),
             reply: recorded(reply),
             late: self.is_late.load(Ordering::Relaxed),
             times: self.times(),
@@ -394,16 +390,6 @@ impl Drop for Job {
     }
 }
 
-/// How an end is recorded, and what is said.
-fn said(end: &End) -> (ToolCallState, &Reply) {
-    match end {
-        End::Done(reply) => (ToolCallState::Succeeded, reply),
-        End::Refused(reply) => (ToolCallState::Refused, reply),
-        End::Failed(reply) => (ToolCallState::Failed, reply),
-        End::Unknown(reply) => (ToolCallState::Unknown, reply),
-    }
-}
-
 /// A reply as it is kept; without what is for programs if that is too much.
 fn recorded(reply: &Reply) -> String {
     let whole = reply.to_json().to_string();
@@ -412,6 +398,17 @@ fn recorded(reply: &Reply) -> String {
     }
     let message = reply.message.chars().take(MESSAGE_CHARS_MAX).collect();
     Reply { data: Map::new(), message, ..reply.clone() }.to_json().to_string()
+}
+
+/// The beginning of a word that others wrote.
+fn cut(word: &str, chars_max: usize) -> String {
+    visible(word).chars().take(chars_max).collect()
+}
+
+/// An id as it may be kept: what no platform sends is left out.
+fn kept(id: &str) -> Option<String> {
+    let is_plain = !id.is_empty() && !id.chars().any(char::is_control);
+    (is_plain && id.len() <= EXTERNAL_ID_BYTES_MAX).then(|| id.to_owned())
 }
 
 fn new_id() -> ToolCallId {

@@ -74,7 +74,8 @@ impl Connectors {
     /// Carries it out. A write gets the key under which its service knows a repetition.
     pub(crate) async fn run(&self, plan: &Plan<'_>, work: &Work<'_>, key: Option<&str>) -> End {
         match plan {
-            Plan::Square(plan) => self.square.run(plan, work, key).await,
+            // All of Square's tools are in it, so it is large.
+            Plan::Square(plan) => Box::pin(self.square.run(plan, work, key)).await,
             Plan::Http(tool, plan) => self.http.run(tool, plan, work, key).await,
         }
     }

@@ -4,6 +4,7 @@ use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_core::tool::settings::Settings;
 use hookgate_core::tool::{Call, Caller, Reply};
+use hookgate_store::ToolCallState;
 use serde_json::{Map, Value};
 
 use crate::budget::Budget;
@@ -43,4 +44,26 @@ pub(crate) enum End {
     Failed(Reply),
     /// It failed, and nobody knows whether something was changed.
     Unknown(Reply),
+}
+
+impl End {
+    /// What is answered.
+    pub(crate) fn reply(&self) -> &Reply {
+        match self {
+            Self::Done(reply)
+            | Self::Refused(reply)
+            | Self::Failed(reply)
+            | Self::Unknown(reply) => reply,
+        }
+    }
+
+    /// How it is recorded.
+    pub(crate) fn state(&self) -> ToolCallState {
+        match self {
+            Self::Done(_) => ToolCallState::Succeeded,
+            Self::Refused(_) => ToolCallState::Refused,
+            Self::Failed(_) => ToolCallState::Failed,
+            Self::Unknown(_) => ToolCallState::Unknown,
+        }
+    }
 }

@@ -153,6 +153,9 @@ impl Settings {
     ///
     /// What is wrong with them.
     pub fn read(value: Value) -> Result<Self, SettingsError> {
+        if !value.is_object() {
+            return Err(SettingsError::Shape("settings are a JSON object".to_owned()));
+        }
         let read = serde_json::from_value::<Self>(value);
         let settings = read.map_err(|error| SettingsError::Shape(error.to_string()))?;
         settings.check()?;
