@@ -3,6 +3,7 @@
 use hookgate_core::time::Timestamp;
 use hookgate_core::tool::Reply;
 use hookgate_core::tool::settings::Whose;
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::client::Session;
@@ -105,6 +106,9 @@ impl Session<'_> {
         let is_certain = failure.doubt == Doubt::None && !failure.is_key_reused();
         if is_certain && failure.is_stale() {
             return Err(conflict());
+        }
+        if is_certain && failure.is(StatusCode::NOT_FOUND) {
+            return Err(not_found());
         }
         if is_certain && failure.is_refusal() {
             return Err(refused());

@@ -24,8 +24,12 @@ pub(crate) const SQUARE_VERSION: &str = "2025-08-20";
 /// does not bear two slow tries.
 const REQUEST_WAIT: Duration = Duration::from_secs(3);
 
-/// What a write leaves of the time, so that reading can tell what became of it.
+/// What a write leaves of the time, so that reading can tell what became of it; half of the
+/// time, if there is little.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// A try with less time than this would only make it doubtful what was done.
+const TRY_MIN: Duration = Duration::from_millis(50);
 
 /// How much of an answer is read. A full page of services with descriptions is below it.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -95,6 +99,7 @@ impl Request {
 }
 
 /// What is to be done after a try without success.
+#[derive(Debug, PartialEq, Eq)]
 enum Next {
     Again(Duration),
     GiveUp,
@@ -188,10 +193,13 @@ pub(crate) async fn deliver(
     token: Option<&Secret>,
 ) -> Result<Value, Failure> {
     let headers = headers(token);
+    let kept = if request.writes { SETTLING.min(budget.left() / 2) } else { Duration::ZERO };
     let mut doubt = Doubt::None;
     let mut tries = 0;
     loop {
-        let (cause, asked) = match once(egress, budget, request, headers.clone()).await {
+        let time = budget.left().saturating_sub(kept);
+        let call = call(request, headers.clone(), time);
+        let (cause, asked) = match budget.send(egress, call).await {
             Ok(answer) if answer.status.is_success() => match read(&answer) {
                 Some(value) => return Ok(value),
                 None => (Cause::Unreadable, None),
@@ -205,37 +213,25 @@ pub(crate) async fn deliver(
             doubt = doubt.max(Doubt::of(&cause));
         }
         tries += 1;
-        match next(&cause, asked, tries, time_for(request, budget)) {
+        match next(&cause, asked, tries, budget.left().saturating_sub(kept)) {
             Next::Again(pause) => budget.pause(pause).await,
             Next::GiveUp => return Err(Failure { cause, doubt }),
         }
     }
 }
 
-async fn once(
-    egress: &Egress,
-    budget: &Budget,
-    request: &Request,
-    headers: HeaderMap,
-) -> Result<Answer, NoAnswer> {
-    let call = Call {
+/// One try, which takes no longer than `time`.
+fn call(request: &Request, headers: HeaderMap, time: Duration) -> Call {
+    Call {
         method: request.method.clone(),
         url: request.url.clone(),
         headers,
         body: request.body.clone(),
-        deadline: REQUEST_WAIT.min(time_for(request, budget)),
+        deadline: REQUEST_WAIT.min(time),
         answer_bytes_max: ANSWER_BYTES_MAX,
         // Square's own hosts, or what the operator has put in their place.
         reach: Reach::Anywhere,
-    };
-    budget.send(egress, call).await
-}
-
-/// The time that a request may have. A write leaves some to find out what became of it; if
-/// there is little, half of it.
-fn time_for(request: &Request, budget: &Budget) -> Duration {
-    let left = budget.left();
-    if request.writes { left.saturating_sub(SETTLING).max(left / 2) } else { left }
+    }
 }
 
 /// Whether the same request is worth another try. Square's own clients try 408, 429 and
@@ -248,7 +244,8 @@ fn next(cause: &Cause, asked: Option<Duration>, tries: u32, left: Duration) -> N
     };
     let pause = PAUSE_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(TRIES_MAX));
     let pause = pause.saturating_add(jitter(pause / 4)).max(asked.unwrap_or_default());
-    if is_passing && tries < TRIES_MAX && pause < left { Next::Again(pause) } else { Next::GiveUp }
+    let fits = pause.saturating_add(TRY_MIN) <= left;
+    if is_passing && tries < TRIES_MAX && fits { Next::Again(pause) } else { Next::GiveUp }
 }
 
 /// A part of `most` that differs from call to call, so that callers who were turned away
@@ -286,4 +283,75 @@ fn read(answer: &Answer) -> Option<Value> {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use hookgate_egress::EgressError;
+
+    use super::*;
+
+    fn answered(status: u16) -> Cause {
+        Cause::Answered(SquareError { status, codes: Vec::new(), category: None, field: None })
+    }
+
+    fn pause(cause: &Cause, asked: Option<u64>, tries: u32, left: u64) -> Option<u128> {
+        let asked = asked.map(Duration::from_secs);
+        match next(cause, asked, tries, Duration::from_millis(left)) {
+            Next::Again(pause) => Some(pause.as_millis()),
+            Next::GiveUp => None,
+        }
+    }
+
+    #[test]
+    fn pauses_double_and_end_with_the_time() {
+        for (tries, least) in [(1, 200), (2, 400), (3, 800), (4, 1600)] {
+            let drawn = pause(&answered(500), None, tries, 60_000).unwrap();
+            assert!((least..=least * 5 / 4).contains(&drawn), "{tries}: {drawn}");
+        }
+        assert_eq!(pause(&answered(500), None, 1, 249), None);
+        assert_eq!(pause(&answered(500), None, TRIES_MAX, 60_000_000), None);
+        assert_eq!(pause(&answered(500), None, u32::MAX, u64::MAX), None);
+    }
+
+    #[test]
+    fn square_is_left_alone_for_as_long_as_it_says_if_there_is_time() {
+        assert_eq!(pause(&answered(429), Some(2), 1, 60_000), Some(2_000));
+        assert_eq!(pause(&answered(429), Some(2), 1, 2_000), None);
+        assert!(pause(&answered(429), Some(0), 1, 60_000).unwrap() >= 200);
+        assert_eq!(pause(&answered(429), Some(u64::MAX), 1, 60_000), None);
+    }
+
+    #[test]
+    fn only_what_passes_is_tried_again() {
+        for status in [408, 429, 500, 502, 503, 504, 599] {
+            assert!(pause(&answered(status), None, 1, 60_000).is_some(), "{status}");
+        }
+        for status in [300, 400, 401, 403, 404, 409, 422] {
+            assert_eq!(pause(&answered(status), None, 1, 60_000), None, "{status}");
+        }
+        let silent = |error| Cause::Silent(NoAnswer::Failed(error));
+        assert!(pause(&silent(EgressError::Broken), None, 1, 60_000).is_some());
+        assert!(pause(&silent(EgressError::TimedOut), None, 1, 60_000).is_some());
+        assert_eq!(pause(&silent(EgressError::Certificate), None, 1, 60_000), None);
+        assert_eq!(pause(&Cause::Silent(NoAnswer::Spent), None, 1, 60_000), None);
+        assert_eq!(pause(&Cause::Unreadable, None, 1, 60_000), None);
+    }
+
+    #[test]
+    fn a_part_of_a_path_is_one_part() {
+        let base = Url::parse("http://host/below/").unwrap();
+        for (id, expected) in [
+            ("BOOKING#123", "BOOKING%23123"),
+            ("a/b", "a%2Fb"),
+            ("a?b", "a%3Fb"),
+            ("%2e%2e", "%252e%252e"),
+            ("a\\b", "a%5Cb"),
+            ("é b", "%C3%A9%20b"),
+        ] {
+            let request = Request::new(Method::GET, &base, &["v2", "bookings", id]);
+            let expected = format!("http://host/below/v2/bookings/{expected}");
+            assert_eq!(request.url.as_str(), expected);
+        }
+    }
 }

@@ -68,9 +68,9 @@ pub(crate) async fn run(session: &Session<'_>, wanted: &Wanted, key: &str) -> Re
         busy_at(session, wanted.start_at),
         session.find(&wanted.who),
     );
-    let (zone, slots, busy, customer) = (zone?, slots?, busy?, customer?);
-    let is_free = |slot: &&Slot| !busy.iter().any(|it| it.is_in_the_way_of(slot));
-    let slot = slots.iter().filter(|it| it.start_at == wanted.start_at).find(is_free);
+    let (zone, mut slots, busy, customer) = (zone?, slots?, busy?, customer?);
+    slots.retain(|slot| !busy.iter().any(|it| it.is_in_the_way_of(slot)));
+    let slot = slots.iter().find(|it| it.start_at == wanted.start_at);
     let slot = slot.ok_or_else(|| not_available(session, &slots, wanted.start_at, &zone))?;
     let customer = match customer {
         Some(customer) => customer,

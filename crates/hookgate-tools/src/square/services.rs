@@ -50,7 +50,7 @@ pub(crate) async fn run(session: &Session<'_>, search: Option<&str>) -> Result<R
     Ok(Reply::done("found", message).with("services", services))
 }
 
-/// "Haircut (30 minutes, $35)".
+/// "Haircut (30 minutes, $35)", "Trim (Short): 15 minutes".
 fn spoken(service: &Service) -> String {
     let minutes = service.minutes.filter(|it| *it > 0).map(duration);
     let price = service.price.as_ref().map(|(cents, currency)| price(*cents, currency));
@@ -58,5 +58,9 @@ fn spoken(service: &Service) -> String {
     if facts.is_empty() {
         return service.name.clone();
     }
-    format!("{} ({})", service.name, facts.join(", "))
+    let facts = facts.join(", ");
+    if service.name.ends_with(')') {
+        return format!("{}: {facts}", service.name);
+    }
+    format!("{} ({facts})", service.name)
 }

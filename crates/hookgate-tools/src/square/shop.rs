@@ -197,7 +197,7 @@ fn of_item(item: &Value, location: &str) -> Vec<Service> {
         }
         // The only variation of an item has a name that nobody says: "Regular".
         let name = match text(data, "name") {
-            Some(variation) if variations.len() > 1 => format!("{name}, {variation}"),
+            Some(variation) if variations.len() > 1 => format!("{name} ({variation})"),
             _ => name.clone(),
         };
         let price = data.get("price_money").and_then(|it| {
@@ -256,8 +256,8 @@ fn offered(services: &[Service]) -> String {
     let names: Vec<String> = services.iter().take(CHOICES_MAX).map(|it| it.name.clone()).collect();
     match names.len() {
         0 => "There is nothing that can be booked by phone right now.".to_owned(),
-        _ if services.len() > CHOICES_MAX => format!("For example, {}.", listed(&names, "or")),
-        _ => format!("There is {}.", listed(&names, "and")),
+        _ if services.len() > CHOICES_MAX => format!("We have {}, among others.", names.join(", ")),
+        _ => format!("We have {}.", listed(&names, "and")),
     }
 }
 

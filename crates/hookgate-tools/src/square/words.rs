@@ -43,7 +43,9 @@ pub(crate) fn short(text: &str) -> String {
     format!("{}…", cut.trim_end())
 }
 
-/// For comparing names: in lower case, with single blanks.
+/// For comparing names: in lower case, letters and digits, with single blanks.
 pub(crate) fn even(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    let text = text.to_lowercase();
+    let words = text.split(|it: char| !it.is_alphanumeric()).filter(|it| !it.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }

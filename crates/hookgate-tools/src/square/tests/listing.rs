@@ -231,12 +231,12 @@ async fn services_of_all_pages_are_told_if_they_can_be_booked_here() {
     let end = bench.desk().call("services_list", json!({})).await;
     assert_eq!(
         said(&end),
-        "We offer Trim, Short (15 minutes), Trim, Long, Shave, Short (15 minutes), and Shave, Long."
+        "We offer Trim (Short): 15 minutes, Trim (Long), Shave (Short): 15 minutes, and Shave (Long)."
     );
     let seen = bench.seen();
     assert_eq!(seen[1].body["cursor"], "next");
     // A name that several variations have is a question.
     let wish = json!({ "service": "trim" });
     let end = bench.desk().call("bookings_availability", wish).await;
-    assert_eq!(said(&end), "Which one would you like? There is Trim, Short and Trim, Long.");
+    assert_eq!(said(&end), "Which one would you like? We have Trim (Short) and Trim (Long).");
 }
