@@ -102,10 +102,10 @@ pub(crate) async fn run(session: &Session<'_>, wanted: &Wanted) -> Result<Reply,
     found.retain(|it| it.start_at >= wanted.from && it.start_at < wanted.until);
     found.sort_by_key(|it| it.start_at);
     found.dedup_by_key(|it| it.start_at);
-    Ok(told(session, spread(found, &zone), wanted, &zone))
+    Ok(told(session, &spread(found, &zone), wanted, &zone))
 }
 
-fn told(session: &Session<'_>, slots: Vec<Slot>, wanted: &Wanted, zone: &TimeZone) -> Reply {
+fn told(session: &Session<'_>, slots: &[Slot], wanted: &Wanted, zone: &TimeZone) -> Reply {
     let service = match &wanted.what {
         What::Service(service, _) => Some(service),
         What::Move(_) => None,

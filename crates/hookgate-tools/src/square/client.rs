@@ -118,7 +118,7 @@ impl Session<'_> {
     ) -> Result<Value, Failure> {
         let request = Request::new(Method::GET, &self.account.base, path);
         let request = if query.is_empty() { request } else { request.query(query) };
-        self.send(&request).await
+        Box::pin(self.send(&request)).await
     }
 
     /// Asks `path` something that takes a body.
@@ -127,7 +127,8 @@ impl Session<'_> {
     ///
     /// A [`Failure`].
     pub(crate) async fn ask(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        self.send(&Request::new(Method::POST, &self.account.base, path).body(body)).await
+        let request = Request::new(Method::POST, &self.account.base, path).body(body);
+        Box::pin(self.send(&request)).await
     }
 
     /// Changes something. The body holds an idempotency key.
@@ -141,7 +142,8 @@ impl Session<'_> {
         path: &[&str],
         body: &Value,
     ) -> Result<Value, Failure> {
-        self.send(&Request::new(method, &self.account.base, path).body(body).writing()).await
+        let request = Request::new(method, &self.account.base, path).body(body).writing();
+        Box::pin(self.send(&request)).await
     }
 
     /// Sends a request with the account's token; with a renewed one if that is too old.

@@ -23,11 +23,11 @@ impl Phone {
             return None;
         }
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        let digits = match (text.starts_with('+'), digits.strip_prefix("00")) {
-            (true, _) => digits,
-            (false, Some(rest)) => rest.to_owned(),
-            (false, None) if digits.len() == 10 => format!("1{digits}"),
-            (false, None) => digits,
+        let digits = match digits.strip_prefix("00") {
+            _ if text.starts_with('+') => digits,
+            Some(rest) => rest.to_owned(),
+            None if digits.len() == 10 => format!("1{digits}"),
+            None => digits,
         };
         (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len()).then(|| Self(format!("+{digits}")))
     }

@@ -64,7 +64,7 @@ async fn a_tenant_without_an_account_hears_a_sentence() {
 async fn a_token_that_is_not_taken_is_the_operators_business() {
     for fault in [401, 403] {
         let bench = Bench::new().await;
-        bench.faults(json!([fault]));
+        bench.faults(&json!([fault]));
         let end = bench.desk().call("bookings_cancel", json!({ "booking_id": BOOKING })).await;
         assert_eq!(shown(&end), "failed not_allowed");
         assert_eq!(bench.seen().len(), 1, "asking again would not help");

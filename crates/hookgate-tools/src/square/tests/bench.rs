@@ -161,7 +161,7 @@ impl Bench {
         self.record.acts.lock().unwrap().push((line, act));
     }
 
-    pub(crate) fn faults(&self, next: Value) {
+    pub(crate) fn faults(&self, next: &Value) {
         self.shop.set_faults(&json!({ "next": next })).unwrap();
     }
 

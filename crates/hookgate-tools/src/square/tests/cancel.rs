@@ -209,7 +209,7 @@ async fn a_refusal_of_squares_is_never_read_out() {
 #[tokio::test]
 async fn a_cancellation_that_was_done_under_an_error_is_reported_as_done() {
     let bench = Bench::new().await;
-    bench.faults(json!(["commit-then-500"]));
+    bench.faults(&json!(["commit-then-500"]));
     let end = bench.desk().call("bookings_cancel", wish()).await;
     assert_eq!(shown(&end), "done cancelled");
     assert_eq!(bench.booking(BOOKING)["version"], 1, "once");

@@ -280,7 +280,7 @@ async fn a_booking_that_the_shop_has_to_confirm_is_said_to_be_requested() {
 #[tokio::test]
 async fn a_booking_that_was_made_under_an_error_is_one_booking() {
     let bench = Bench::new().await;
-    bench.faults(json!(["commit-then-500"]));
+    bench.faults(&json!(["commit-then-500"]));
     let end = bench.desk().call("bookings_create", wish()).await;
     assert_eq!(shown(&end), "done booked");
     assert_eq!(bench.bookings().len(), 2);
@@ -292,7 +292,7 @@ async fn a_booking_that_was_made_under_an_error_is_one_booking() {
 #[tokio::test]
 async fn a_customer_who_was_made_under_an_error_is_one_customer() {
     let bench = Bench::new().await;
-    bench.faults(json!(["commit-then-500", "commit-then-500"]));
+    bench.faults(&json!(["commit-then-500", "commit-then-500"]));
     let new = with(&json!({ "phone": "2125550177", "name": "Mary" }));
     let end = bench.desk().call("bookings_create", new).await;
     assert_eq!(shown(&end), "done booked");

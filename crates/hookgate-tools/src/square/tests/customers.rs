@@ -36,7 +36,7 @@ async fn a_customer_is_made_once_and_only_with_a_name() {
     let named = json!({ "name": "Mary" });
     let plan = desk.plan("customers_find", named).await.unwrap();
     assert_eq!(desk.settle(&plan).await, Ok(None));
-    bench.faults(json!(["commit-then-500"]));
+    bench.faults(&json!(["commit-then-500"]));
     let end = desk.run(&plan, "key").await;
     assert_eq!(shown(&end), "done created");
     assert_eq!(said(&end), "I've added Mary to our records.");

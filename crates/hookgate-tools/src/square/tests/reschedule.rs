@@ -128,7 +128,7 @@ async fn a_booking_that_was_changed_meanwhile_is_read_once_more() {
 #[tokio::test]
 async fn a_move_that_was_done_under_an_error_is_done_once() {
     let bench = Bench::new().await;
-    bench.faults(json!(["commit-then-500"]));
+    bench.faults(&json!(["commit-then-500"]));
     let desk = bench.desk();
     let plan = desk.plan("bookings_reschedule", wish()).await.unwrap();
     assert_eq!(plan.business_key(), Some("BOOKING#123|2026-11-26T15:00:00Z"));

@@ -8,7 +8,7 @@ use crate::work::End;
 #[tokio::test]
 async fn what_passes_is_tried_again() {
     let bench = Bench::new().await;
-    bench.faults(json!([500, 500]));
+    bench.faults(&json!([500, 500]));
     let end = bench.desk().call("bookings_cancel", json!({ "booking_id": BOOKING })).await;
     assert_eq!(shown(&end), "done cancelled");
     for status in [408, 429, 500, 502, 503, 504] {
@@ -24,12 +24,12 @@ async fn what_passes_is_tried_again() {
 #[tokio::test]
 async fn a_wait_that_does_not_fit_is_not_begun() {
     let bench = Bench::new().await;
-    bench.faults(json!([429]));
+    bench.faults(&json!([429]));
     let end =
         bench.desk().patience(900).call("bookings_cancel", json!({ "booking_id": BOOKING })).await;
     assert_eq!(shown(&end), "failed unavailable");
     assert_eq!(bench.count("GET /v2/bookings/"), 1, "Square wants a second");
-    bench.faults(json!([429]));
+    bench.faults(&json!([429]));
     let end = bench.desk().call("bookings_cancel", json!({ "booking_id": BOOKING })).await;
     assert_eq!(shown(&end), "done cancelled");
 }
@@ -37,7 +37,7 @@ async fn a_wait_that_does_not_fit_is_not_begun() {
 #[tokio::test]
 async fn what_does_not_pass_ends_with_the_time_and_nothing_was_changed() {
     let bench = Bench::new().await;
-    bench.faults(json!(vec![500; 50]));
+    bench.faults(&json!(vec![500; 50]));
     let end = bench
         .desk()
         .patience(1_000)
@@ -45,7 +45,7 @@ async fn what_does_not_pass_ends_with_the_time_and_nothing_was_changed() {
         .await;
     assert_eq!(shown(&end), "failed unavailable");
     assert!(bench.seen().len() > 1);
-    bench.faults(json!([]));
+    bench.faults(&json!([]));
     for _ in 0..50 {
         bench.act("POST /v2/bookings/", Act::Say(500, json!({})));
     }
