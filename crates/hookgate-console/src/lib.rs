@@ -65,7 +65,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use hookgate_core::secret::Secret;
 use hookgate_core::source::CurrentSources;
-use hookgate_core::tenant::Scope;
+use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_secrets::Secrets;
 use hookgate_store::Store;
@@ -84,6 +84,9 @@ use crate::seen::Eyes;
 /// Whether a source with these settings is possible; if not, a sentence that says why.
 pub type CheckSource = Arc<dyn Fn(&SourceSettings) -> Result<(), String> + Send + Sync>;
 
+/// Told of a tenant that is erased, so that nothing of it stays in memory.
+pub type ForgetTenant = Arc<dyn Fn(&TenantId) + Send + Sync>;
+
 /// What the console shows, and to whom.
 pub struct Console {
     /// The store that it reads, and that retried requests go to.
@@ -97,6 +100,8 @@ pub struct Console {
     pub sources_applied: watch::Receiver<u64>,
     /// Checks the settings of a source before they are stored.
     pub check_source: CheckSource,
+    /// Who else remembers something of tenants.
+    pub forget_tenant: ForgetTenant,
     /// The operator's token. An empty one opens nothing.
     pub admin_token: Secret,
     /// What `/metrics` prints.

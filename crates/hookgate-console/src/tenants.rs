@@ -292,6 +292,7 @@ pub(crate) async fn erase(
     let erasure = shared.console.store.erase_tenant(&tenant.id, now).await;
     let erasure = erasure.map_err(Problem::registry)?;
     shared.console.secrets.forget(&tenant.id);
+    (shared.console.forget_tenant)(&tenant.id);
     tracing::warn!(tenant.id = %tenant.id, "the operator has a tenant erased");
     Ok((StatusCode::ACCEPTED, Json(Erasure::from(&erasure))))
 }

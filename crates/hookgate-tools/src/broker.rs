@@ -104,6 +104,11 @@ impl Broker {
         answer.unwrap_or_else(|| facts.answer.clone())
     }
 
+    /// Forgets what is remembered of a tenant that is erased.
+    pub fn forget(&self, tenant: &TenantId) {
+        self.0.connectors.square.forget(tenant);
+    }
+
     /// Waits until every job has ended, also those that nobody waits for, but no longer than
     /// `limit`. False if some have not.
     pub async fn settled(&self, limit: Duration) -> bool {

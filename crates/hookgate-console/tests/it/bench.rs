@@ -157,6 +157,7 @@ impl Bench {
             sources: Arc::clone(&sources),
             sources_applied,
             check_source: Arc::new(check),
+            forget_tenant: Arc::new(|_| {}),
             admin_token: Secret::new(TOKEN),
             metrics: Arc::new(metrics),
             clock: || Timestamp::from_millis(NOW),

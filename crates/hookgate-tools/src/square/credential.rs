@@ -231,6 +231,11 @@ impl Accounts {
         }
     }
 
+    /// Forgets what is held of a tenant that is erased.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        lock(&self.renewals).remove(tenant);
+    }
+
     fn find(&self, tenant: &TenantId) -> Option<Arc<Renewals>> {
         lock(&self.renewals).get(tenant).map(Arc::clone)
     }

@@ -8,8 +8,6 @@
 //! Where to begin reading: [`Square`], then `cancel.rs`, the shortest life of a write;
 //! `client.rs` is what every request goes through.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "until calls are brought here"))]
-
 mod api;
 mod arguments;
 mod availability;
@@ -37,6 +35,7 @@ mod words;
 
 use std::sync::Arc;
 
+use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_core::tool::{Reply, Tool};
 use hookgate_egress::{Egress, Url};
@@ -64,6 +63,12 @@ impl Square {
     pub(crate) fn new(egress: Egress, secrets: Arc<Secrets>, base: Option<Url>) -> Self {
         let accounts = Accounts::new(secrets, base);
         Self(Arc::new(Inner { egress, accounts, shops: Shops::default() }))
+    }
+
+    /// Forgets what is remembered of a tenant that is erased.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.0.accounts.forget(tenant);
+        self.0.shops.forget(tenant);
     }
 
     /// Reads a call's arguments, and what must be known of the shop for it. Changes nothing.

@@ -66,6 +66,11 @@ impl Known {
 }
 
 impl Shops {
+    /// Forgets a tenant that is erased.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.lock().retain(|(whose, _), _| whose != tenant);
+    }
+
     fn known(&self, session: &Session<'_>) -> Known {
         let key = (session.work.tenant.clone(), session.account.location.clone());
         self.lock().get(&key).cloned().unwrap_or_default()

@@ -110,6 +110,21 @@ impl House {
         Ok(secrets.with_backend(backend))
     }
 
+    /// Who answers tool calls.
+    fn broker(&self, secrets: &Arc<Secrets>, egress: Egress, registry: &mut Registry) -> Broker {
+        let tools = &self.config.tools;
+        Broker::new(BrokerSettings {
+            store: self.store.clone(),
+            secrets: Arc::clone(secrets),
+            egress,
+            square_url: tools.square_url.clone(),
+            defaults: tools.defaults.clone(),
+            patience: tools.patience,
+            metrics: ToolMetrics::new(registry),
+            clock: input::now,
+        })
+    }
+
     async fn serve(mut self) -> anyhow::Result<Drained> {
         let configured = std::mem::take(&mut self.config.sources);
         let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
@@ -155,22 +170,17 @@ impl House {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());
-        let tools = Broker::new(BrokerSettings {
-            store: self.store.clone(),
-            secrets: Arc::clone(&secrets),
-            egress,
-            square_url: self.config.tools.square_url.take(),
-            defaults: std::mem::take(&mut self.config.tools.defaults),
-            patience: self.config.tools.patience,
-            metrics: ToolMetrics::new(&mut registry),
-            clock: input::now,
-        });
+        let tools = self.broker(&secrets, egress, &mut registry);
         let console = hookgate_console::router(Console {
             store: self.store.clone(),
             sources: Arc::clone(&current),
             sources_applied,
             check_source: Arc::new(|settings: &SourceSettings| {
                 config::made(settings).map(drop).map_err(|error| format!("{error:#}"))
+            }),
+            forget_tenant: Arc::new({
+                let tools = tools.clone();
+                move |tenant| tools.forget(tenant)
             }),
             secrets,
             admin_token: token.secret,

@@ -1,6 +1,7 @@
 //! A barber's shop on the telephone: the stand-in Square, a gateway before it, two tenants, and
 //! the three platforms that call.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -187,7 +188,10 @@ pub(crate) fn retell_signature(body: &str) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A word that no other request has.
