@@ -12,6 +12,7 @@ mod disturb;
 mod load;
 mod parts;
 mod server;
+mod tools;
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use server::{Kind, Server};
 #[derive(Parser)]
 struct Arguments {
     /// What to do: `compare` (both servers, interleaved), `parts` (the steps of a request
-    /// in one process), `disturbed` (Hookgate beside slow senders and a large body), `load`
+    /// in one process), `disturbed` (Hookgate beside slow senders and a large body), `tools`
+    /// (what the gateway adds to a tool call; the first number of connections counts), `load`
     /// (a server that runs already), or `bare` (serve the bare handler on a free port).
     #[arg(default_value = "compare")]
     what: String,
@@ -61,10 +63,13 @@ fn main() -> Result<()> {
             Ok(())
         }
         "disturbed" => runtime.block_on(disturbed(&arguments)),
+        "tools" => runtime.block_on(tool_calls(&arguments)),
         "load" => runtime.block_on(load_only(&arguments)),
         "compare" => runtime.block_on(compare(&arguments)),
         other => {
-            anyhow::bail!("there is no `{other}`: say compare, parts, disturbed, load or bare")
+            anyhow::bail!(
+                "there is no `{other}`: say compare, parts, disturbed, tools, load or bare"
+            )
         }
     }
 }
@@ -96,11 +101,24 @@ async fn disturbed(arguments: &Arguments) -> Result<()> {
     hookgate.stop().await
 }
 
-async fn start_hookgate(arguments: &Arguments, folder: &std::path::Path) -> Result<Server> {
-    let program = match &arguments.program {
+/// What the gateway adds to a tool call.
+async fn tool_calls(arguments: &Arguments) -> Result<()> {
+    let folder =
+        tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
+    let connections = arguments.connections.first().copied().unwrap_or(50);
+    let seconds = Duration::from_secs(arguments.seconds);
+    tools::measure(&program(arguments)?, folder.path(), connections, seconds).await
+}
+
+fn program(arguments: &Arguments) -> Result<std::path::PathBuf> {
+    Ok(match &arguments.program {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("hookgate"),
-    };
+    })
+}
+
+async fn start_hookgate(arguments: &Arguments, folder: &std::path::Path) -> Result<Server> {
+    let program = program(arguments)?;
     Server::start(Kind::Hookgate { program, store: folder.join("store") }).await
 }
 

@@ -38,6 +38,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it says where it listens.
     pub(crate) async fn start(kind: Kind) -> Result<Self> {
+        Self::start_with(kind, &[]).await
+    }
+
+    /// The same with more variables.
+    pub(crate) async fn start_with(kind: Kind, variables: &[(&str, &str)]) -> Result<Self> {
         let mut command = match kind {
             Kind::Bare => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -57,6 +62,7 @@ impl Server {
             }
         };
         let mut child = command
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

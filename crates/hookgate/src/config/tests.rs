@@ -30,7 +30,11 @@ fn the_example_as_it_is_changes_nothing() {
 
 #[test]
 fn the_example_shows_every_default() {
-    let variables = [("ACME_SECRET", "0123456789abcdef"), ("ACME_API_KEY", "key")];
+    let variables = [
+        ("ACME_SECRET", "0123456789abcdef"),
+        ("ACME_API_KEY", "key"),
+        ("ACME_TOOL_SECRET", "0123456789abcdef"),
+    ];
     let shown = check(&uncommented(), &variables).unwrap();
     let default = check("", &variables).unwrap();
     assert_eq!(shown.listen, default.listen);
