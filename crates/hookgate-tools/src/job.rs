@@ -8,6 +8,7 @@
 //! | none; failed or refused | it is carried out, as a new generation |
 //! | succeeded, and it still stands | it is answered with that success |
 //! | succeeded, and it does not stand any more | it is carried out, as a new generation |
+//! | begun by another node | waited for |
 //! | begun, and nobody knows its end | found out by asking; if it was not done, it is carried out under the *same* key, so that an attempt still under way cannot do it twice |
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hookgate_core::mask::visible;
-use hookgate_core::tenant::TenantId;
+use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_core::tool::masked::{Called, masked};
 use hookgate_core::tool::settings::{Settings, TOOL_NAME_CHARS_MAX};
@@ -39,6 +40,13 @@ use crate::work::{End, Work};
 /// How much longer a write may take than its caller waits: what was begun is brought to an
 /// end that is known.
 const LATE_MAX: Duration = Duration::from_secs(20);
+
+/// How long a call of another node may be under way. Longer than any has: the longest
+/// patience, and [`LATE_MAX`].
+const LEASE: Duration = Duration::from_secs(90);
+
+/// How often another node's call is looked after.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The longest word for how a call ended: an endpoint of a tenant's own may say any.
 const STATUS_CHARS_MAX: usize = 64;
@@ -86,8 +94,10 @@ pub(crate) struct Job {
 enum Earlier {
     /// It is the answer to this one too.
     Answers(Reply),
-    /// This one is carried out, as this generation.
-    Leaves(u32),
+    /// It was done, and is undone since: this one is another generation.
+    Undone,
+    /// It was not done, as far as can be seen: this one is carried out under its key.
+    Unmade,
 }
 
 impl Job {
@@ -210,40 +220,46 @@ impl Job {
                 Ok(begun) => begun,
                 Err(error) => return self.unrecorded(&error),
             };
-            let generation = match begun {
-                Begun::Fresh { generation } => generation,
-                Begun::Earlier(earlier) => match self.earlier(plan, work, &earlier).await {
-                    Err(end) => {
-                        self.finish(id, &end);
-                        return end;
+            let earlier = match begun {
+                Begun::Fresh { generation } => {
+                    let end = connectors.run(plan, work, Some(&effect.key(generation))).await;
+                    return self.finished(id, end);
+                }
+                Begun::Earlier(earlier) if self.is_under_way(&earlier) => {
+                    match self.wait_for(earlier.id).await {
+                        Ok(true) => continue,
+                        Ok(false) => return self.finished(id, End::Unknown(words::late(true))),
+                        Err(error) => return self.unrecorded(&error),
                     }
-                    Ok(Earlier::Answers(reply)) => {
-                        let end = End::Done(reply);
-                        self.finish(id, &end);
-                        return end;
-                    }
-                    Ok(Earlier::Leaves(generation)) => {
-                        let taking =
-                            store.registry().take_tool_effect(id, earlier.id, effect.0, generation);
-                        match self.recording(taking).await {
-                            Ok(true) => generation,
-                            // Another node was faster; its row is the one to look at now.
-                            Ok(false) => continue,
-                            Err(error) => return self.unrecorded(&error),
-                        }
-                    }
-                },
+                }
+                Begun::Earlier(earlier) => earlier,
             };
+            let (generation, since) = match self.earlier(plan, work, &earlier).await {
+                Err(end) => return self.finished(id, end),
+                Ok(Earlier::Answers(reply)) => return self.finished(id, End::Done(reply)),
+                Ok(Earlier::Undone) => (earlier.generation.saturating_add(1), None),
+                Ok(Earlier::Unmade) => (earlier.generation, Some(earlier.started_at)),
+            };
+            let taking = store.registry().take_tool_effect(id, earlier.id, effect.0, generation);
+            match self.recording(taking).await {
+                Ok(true) => {}
+                // Another node was faster; its row is the one to look at now.
+                Ok(false) => continue,
+                Err(error) => return self.unrecorded(&error),
+            }
             let end = connectors.run(plan, work, Some(&effect.key(generation))).await;
-            self.finish(id, &end);
-            return end;
+            return match since {
+                Some(since) => {
+                    let end = self.looked_again(plan, work, since, end).await;
+                    self.finished(id, end)
+                }
+                None => self.finished(id, end),
+            };
         }
-        let end = End::Failed(words::unavailable());
-        self.finish(id, &end);
-        end
+        self.finished(id, End::Failed(words::unavailable()))
     }
 
-    /// What an earlier call with the same effect means for this one.
+    /// What an earlier call with the same effect, which has ended, means for this one.
     async fn earlier(
         &self,
         plan: &Plan<'_>,
@@ -251,22 +267,60 @@ impl Job {
         earlier: &ToolCall,
     ) -> Result<Earlier, End> {
         let connectors = &self.request.broker.connectors;
-        let next = earlier.generation.saturating_add(1);
         if earlier.state == ToolCallState::Succeeded {
             let reply = earlier.reply.as_deref().and_then(|it| serde_json::from_str(it).ok());
             let Some(reply) = reply.and_then(Reply::from_json) else {
-                return Ok(Earlier::Leaves(next));
+                return Ok(Earlier::Undone);
             };
             let stands = connectors.stands(plan, &reply, work).await?;
-            return Ok(if stands { Earlier::Answers(reply) } else { Earlier::Leaves(next) });
+            return Ok(if stands { Earlier::Answers(reply) } else { Earlier::Undone });
         }
         let settled = connectors.settle(plan, earlier.started_at, work).await?;
         let Some(reply) = settled else {
             self.finish(earlier.id, &End::Failed(words::broken()));
-            return Ok(Earlier::Leaves(earlier.generation));
+            return Ok(Earlier::Unmade);
         };
         self.finish(earlier.id, &End::Done(reply.clone()));
         Ok(Earlier::Answers(reply))
+    }
+
+    /// What a second try came to, of which the first may have come through after it was looked
+    /// for: then it is in its own way, and not refused.
+    async fn looked_again(
+        &self,
+        plan: &Plan<'_>,
+        work: &Work<'_>,
+        since: Timestamp,
+        end: End,
+    ) -> End {
+        if matches!(end, End::Done(_)) {
+            return end;
+        }
+        match self.request.broker.connectors.settle(plan, since, work).await {
+            Ok(Some(reply)) => End::Done(reply),
+            Ok(None) => end,
+            Err(_) => End::Unknown(end.reply().clone()),
+        }
+    }
+
+    /// Whether another node may be at a call that has not ended. In this process nobody is, and
+    /// what a crash of it left is unknown since it started.
+    fn is_under_way(&self, earlier: &ToolCall) -> bool {
+        let now = (self.request.broker.clock)();
+        earlier.state == ToolCallState::Started && earlier.started_at.age(now) < LEASE
+    }
+
+    /// Waits until a call of another node has ended; false if that takes too long.
+    async fn wait_for(&self, id: ToolCallId) -> Result<bool, RegistryError> {
+        let registry = self.request.broker.store.registry();
+        while self.budget.left() > POLL {
+            tokio::time::sleep(POLL).await;
+            let call = registry.tool_call(&Scope::Operator, id).await?;
+            if call.is_none_or(|it| it.state != ToolCallState::Started) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Records that this call was answered with what came of another one.
@@ -297,6 +351,12 @@ impl Job {
             started_at: request.at,
         };
         self.recording(request.broker.store.registry().begin_tool_call(call)).await
+    }
+
+    /// Records an end, and gives it.
+    fn finished(&self, id: ToolCallId, end: End) -> End {
+        self.finish(id, &end);
+        end
     }
 
     /// Hands the end of a call over to be recorded. Nobody waits for it: after a crash the
