@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use hookgate_core::secret::Secret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -31,6 +32,17 @@ impl SecretValue {
     #[must_use]
     pub fn as_json(&self) -> Option<Value> {
         serde_json::from_slice(&self.0).ok()
+    }
+
+    /// The value as text, without the blanks around it: a file's last line break is no part
+    /// of a token. What comes over the API is stored as JSON, so of a JSON text it is what
+    /// that holds. Nothing if it is no text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<Secret> {
+        match self.as_json() {
+            Some(Value::String(text)) => Some(Secret::new(text.trim())),
+            _ => std::str::from_utf8(&self.0).ok().map(|it| Secret::new(it.trim())),
+        }
     }
 }
 

@@ -25,22 +25,21 @@ pub(super) struct Credentials<'a> {
 pub(super) struct Hidden(Vec<Secret>);
 
 impl Credentials<'_> {
-    /// The credential behind a reference, without the blanks around it: a file's last line
-    /// break is no part of a token.
+    /// The credential behind a reference.
     pub(super) async fn resolve(&mut self, reference: &str) -> Result<Secret, Unusable> {
         let (name, member) = match reference.split_once('.') {
             Some((name, member)) => (name, Some(member)),
             None => (reference, None),
         };
         let mut found = match (self.get(name).await?, member) {
-            (Some(value), None) => std::str::from_utf8(&value).ok().map(trimmed),
+            (Some(value), None) => value.as_text(),
             (Some(value), Some(member)) => self::member(&value, member),
             (None, _) => None,
         };
         // Names may have dots in them.
         if found.is_none() && member.is_some() {
             let value = self.get(reference).await?;
-            found = value.and_then(|it| Some(trimmed(std::str::from_utf8(&it).ok()?)));
+            found = value.and_then(|it| it.as_text());
         }
         let missing = Unusable::Configuration("a credential that it names is not there");
         let secret = found.filter(|it| !it.is_empty()).ok_or(missing)?;
@@ -64,14 +63,11 @@ impl Credentials<'_> {
     }
 }
 
-fn trimmed(text: &str) -> Secret {
-    Secret::new(text.trim())
-}
-
 fn member(value: &SecretValue, path: &str) -> Option<Secret> {
     let object = value.as_json()?;
     let member = lookup(&object, path)?;
-    matches!(member, Value::String(_) | Value::Number(_)).then(|| trimmed(&as_text(member)))
+    let is_plain = matches!(member, Value::String(_) | Value::Number(_));
+    is_plain.then(|| Secret::new(as_text(member).trim()))
 }
 
 impl Hidden {

@@ -4,6 +4,7 @@ mod allowed;
 mod crash;
 mod defined;
 mod once;
+mod own;
 mod shop;
 
 use serde_json::{Value, json};
