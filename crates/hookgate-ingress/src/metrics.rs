@@ -19,8 +19,7 @@ const SECONDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
 
 /// The statuses that the front door answers with.
-const STATUSES: [u16; 14] =
-    [200, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 204, 202];
+const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 204, 202];
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 //!
 //! Who has something to change puts it on the queue. The first becomes the leader and commits
 //! what waits, again and again, until nothing does. While one commit is under way the next
-//! gathers, so that no timer is needed, and who is alone waits for nobody.
+//! gathers, so who is alone waits for nobody. What nobody waits for goes along with what
+//! somebody does, or goes alone after [`PATIENCE`]: each commit is a sync of the disk, and
+//! others stand behind it.
 //!
 //! What holds:
 //!
@@ -15,6 +17,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::runtime::Handle;
@@ -29,6 +32,10 @@ use crate::lock;
 /// whoever waits for them has given up by then.
 const WAITING_MAX: usize = 4_096;
 
+/// How long a change may stay in memory that nobody waits for. What is lost with it in a crash
+/// is found out anew.
+const PATIENCE: Duration = Duration::from_millis(5);
+
 /// What waits.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -41,6 +48,8 @@ struct Queue {
     jobs: Vec<Box<dyn Job>>,
     /// Whether somebody commits what waits, or is about to.
     is_led: bool,
+    /// Whether somebody is going to look after [`PATIENCE`].
+    is_timed: bool,
 }
 
 /// Whether a change is made when nobody waits for it any more.
@@ -110,24 +119,49 @@ impl Registry {
     {
         let (answer, answered) = oneshot::channel();
         let change = Change { doing, wanted, make: Some(change), outcome: None, answer };
-        let is_leader = {
-            let mut queue = lock(&self.shared.batch.queue);
-            if wanted == Wanted::WhileWaited && queue.jobs.len() >= WAITING_MAX {
-                Box::new(change).answer(Some("too much waits for the disk"));
-                false
-            } else {
-                queue.jobs.push(Box::new(change));
-                !std::mem::replace(&mut queue.is_led, true)
-            }
-        };
-        if is_leader {
-            let leader = Leader { registry: self.clone(), is_done: false };
-            match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(move || leader.lead())),
-                Err(_) => leader.lead(),
+        let mut queue = lock(&self.shared.batch.queue);
+        if wanted == Wanted::WhileWaited && queue.jobs.len() >= WAITING_MAX {
+            drop(queue);
+            Box::new(change).answer(Some("too much waits for the disk"));
+        } else {
+            queue.jobs.push(Box::new(change));
+            let runtime = Handle::try_current().ok();
+            match (wanted, runtime) {
+                (Wanted::Always, Some(runtime)) if !queue.is_led => {
+                    let is_first = !std::mem::replace(&mut queue.is_timed, true);
+                    drop(queue);
+                    if is_first {
+                        let registry = self.clone();
+                        runtime.spawn_blocking(move || registry.look_after_a_while());
+                    }
+                }
+                (_, runtime) => {
+                    let is_leader = !std::mem::replace(&mut queue.is_led, true);
+                    drop(queue);
+                    if is_leader {
+                        let leader = Leader { registry: self.clone(), is_done: false };
+                        match runtime {
+                            Some(runtime) => drop(runtime.spawn_blocking(move || leader.lead())),
+                            None => leader.lead(),
+                        }
+                    }
+                }
             }
         }
         async move { answered.await.unwrap_or_else(|_| Err(unavailable(doing, "it was not done"))) }
+    }
+
+    /// Commits what nobody waits for, unless it went along with something else meanwhile.
+    fn look_after_a_while(&self) {
+        std::thread::sleep(PATIENCE);
+        let is_leader = {
+            let mut queue = lock(&self.shared.batch.queue);
+            queue.is_timed = false;
+            !queue.jobs.is_empty() && !std::mem::replace(&mut queue.is_led, true)
+        };
+        if is_leader {
+            Leader { registry: self.clone(), is_done: false }.lead();
+        }
     }
 
     /// Commits what waits in one transaction. Blocks; waits for whoever does so already.
