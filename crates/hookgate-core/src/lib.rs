@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod attribution;
+pub mod canonical;
 pub mod diagnose;
 pub mod digest;
 pub mod event;

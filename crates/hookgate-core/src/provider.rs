@@ -2,6 +2,8 @@
 //! environment variables, schemes, parsers, answers, samples) is derived from its row,
 //! so a further provider is a file in `providers/` and a line in [`ALL`].
 
+use crate::canonical::CanonicalEvent;
+use crate::canonical::reader::Reader;
 use crate::event::{Claim, ClaimKind, Facts};
 use crate::headers::Headers;
 use crate::json::{Field, Fields, Path};
@@ -59,6 +61,8 @@ pub struct Provider {
     pub fields: &'static [Path],
     /// What a body says.
     pub read: fn(&Fields, &Hint<'_>) -> Facts,
+    /// What a body says beyond that, in the canonical shape.
+    pub(crate) canonical: fn(&mut Reader<'_>, &mut CanonicalEvent),
     /// Realistic bodies, by name. The first is what `send` sends by default.
     pub samples: &'static [(&'static str, &'static str)],
     /// Where its secret and its URL are set, for people.

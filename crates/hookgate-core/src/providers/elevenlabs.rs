@@ -5,6 +5,7 @@
 //! elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks (read November 2026).
 //! Success is 200 exactly. Retries are off by default, and a 4xx is final.
 
+mod canonical;
 mod tools;
 
 use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
@@ -33,6 +34,7 @@ pub const PROVIDER: Provider = Provider {
     echoes: false,
     fields: FIELDS,
     read,
+    canonical: canonical::canonical,
     samples: &[
         (
             "post_call_transcription",

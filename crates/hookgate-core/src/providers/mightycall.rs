@@ -6,6 +6,8 @@
 //! carry the account's key; a URL is checked by an `Echo` header that must come back. An
 //! answer is due within 8 seconds.
 
+mod canonical;
+
 use serde_json::json;
 
 use crate::digest::sha256;
@@ -32,6 +34,7 @@ pub const PROVIDER: Provider = Provider {
     echoes: true,
     fields: FIELDS,
     read,
+    canonical: canonical::canonical,
     samples: &[
         ("call.completed", include_str!("../../samples/mightycall/seed.call.completed.json")),
         ("sms.received", include_str!("../../samples/mightycall/seed.sms.received.json")),

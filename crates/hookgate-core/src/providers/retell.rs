@@ -5,6 +5,7 @@
 //! /inbound-call-webhook (read November 2026). Any 2xx within 10 s is success; up to three
 //! retries.
 
+mod canonical;
 mod tools;
 
 use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
@@ -39,6 +40,7 @@ pub const PROVIDER: Provider = Provider {
     echoes: false,
     fields: FIELDS,
     read,
+    canonical: canonical::canonical,
     samples: &[
         ("call_ended", include_str!("../../samples/retell/call_ended.json")),
         ("call_started", include_str!("../../samples/retell/call_started.json")),

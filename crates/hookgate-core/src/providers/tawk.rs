@@ -5,6 +5,8 @@
 //! `X-Hook-Event-Id` is the same over retries, but it is not signed: it is recorded, and
 //! it never makes two events one.
 
+mod canonical;
+
 use http::HeaderName;
 
 use crate::event::{Answer, Asks, ClaimKind, Facts, Kind};
@@ -30,6 +32,7 @@ pub const PROVIDER: Provider = Provider {
     echoes: false,
     fields: FIELDS,
     read,
+    canonical: canonical::canonical,
     samples: &[
         ("chat:start", include_str!("../../samples/tawk/chat.start.json")),
         ("chat:end", include_str!("../../samples/tawk/chat.end.json")),

@@ -6,6 +6,7 @@
 //! a credential says how it signs. Most messages want nothing but a 2xx; eight types want
 //! an answer within 20 s (`assistant-request`: 7.5 s).
 
+mod canonical;
 mod tools;
 
 use serde_json::json;
@@ -34,6 +35,7 @@ pub const PROVIDER: Provider = Provider {
     echoes: false,
     fields: FIELDS,
     read,
+    canonical: canonical::canonical,
     samples: &[
         ("end-of-call-report", include_str!("../../samples/vapi/end-of-call-report.json")),
         ("status-update", include_str!("../../samples/vapi/status-update.ended.json")),
