@@ -169,7 +169,7 @@ fn vapi_is_read_in_its_envelope_and_flat() {
     check(
         "vapi",
         r#"{"message":{"type":"hang","call":{"id":"c","assistantId":"a","phoneNumberId":"p"}}}"#,
-        &format!(r#"hang call.ended id=- conversation=c {{"status":"ok"}} {claims}"#),
+        &format!(r#"hang other id=- conversation=c {{"status":"ok"}} {claims}"#),
     );
     check(
         "vapi",
@@ -184,8 +184,72 @@ fn vapi_is_read_in_its_envelope_and_flat() {
     check(
         "vapi",
         r#"{"message":{"type":"hang","call":{"id":["x"],"assistantId":{},"phoneNumberId":7}}}"#,
-        r#"hang call.ended id=- conversation=- {"status":"ok"} [Conversation=! Agent=! PhoneNumber=7]"#,
+        r#"hang other id=- conversation=- {"status":"ok"} [Conversation=! Agent=! PhoneNumber=7]"#,
     );
+}
+
+#[track_caller]
+fn check_kind(provider_name: &str, body: &str, kind: &str) {
+    assert_eq!(facts(provider_name, body).kind.name(), kind, "{body}");
+}
+
+#[test]
+fn a_call_that_nobody_took_failed() {
+    let retell = |rest: &str| format!(r#"{{"event":"call_ended","call":{{{rest}}}}}"#);
+    check_kind("retell", &retell(r#""call_status":"not_connected""#), "call.failed");
+    for reason in ["dial_busy", "dial_failed", "dial_no_answer"] {
+        let rest = format!(r#""call_status":"ended","disconnection_reason":"{reason}""#);
+        check_kind("retell", &retell(&rest), "call.failed");
+    }
+    check_kind("retell", &retell(r#""disconnection_reason":"user_hangup""#), "call.ended");
+    check_kind("retell", &retell(r#""disconnection_reason":"voicemail_reached""#), "call.ended");
+    check_kind("retell", &retell(r#""disconnection_reason":["dial_busy"]"#), "call.ended");
+    for (reason, kind) in [
+        ("customer-busy", "call.failed"),
+        ("customer-did-not-answer", "call.failed"),
+        ("assistant-request-failed", "call.failed"),
+        ("assistant-request-returned-no-assistant", "call.failed"),
+        ("call.start.error-get-assistant", "call.failed"),
+        ("call-start-error-neither-assistant-nor-server-set", "call.failed"),
+        ("assistant-request-returned-forwarding-phone-number", "call.ended"),
+        ("customer-ended-call", "call.ended"),
+        ("voicemail", "call.ended"),
+        ("call.in-progress.error-providerfault-outbound-sip-503", "call.ended"),
+    ] {
+        let rest = format!(r#""call":{{"id":"c"}},"endedReason":"{reason}""#);
+        let update = format!(r#"{{"message":{{"type":"status-update","status":"ended",{rest}}}}}"#);
+        check_kind("vapi", &update, kind);
+        let report = format!(r#"{{"message":{{"type":"end-of-call-report",{rest}}}}}"#);
+        check_kind("vapi", &report, "call.analyzed");
+    }
+}
+
+#[test]
+fn what_is_still_being_said_is_no_message_yet() {
+    for (rest, kind) in [
+        (r#""role":"user","transcriptType":"partial""#, "other"),
+        (r#""role":"user","transcriptType":"final""#, "message.received"),
+        (r#""role":"assistant","transcriptType":"final""#, "message.sent"),
+        (r#""role":"assistant""#, "message.sent"),
+        (r#""transcriptType":"final""#, "other"),
+    ] {
+        check_kind("vapi", &format!(r#"{{"message":{{"type":"transcript",{rest}}}}}"#), kind);
+    }
+}
+
+#[test]
+fn a_session_that_is_completed_ended() {
+    for (event_type, status, kind) in [
+        ("session.created", "active", "chat.started"),
+        ("session.updated", "active", "other"),
+        ("session.updated", "completed", "chat.ended"),
+        ("session.deleted", "completed", "other"),
+    ] {
+        let body = format!(
+            r#"{{"message":{{"type":"{event_type}","session":{{"id":"s","status":"{status}"}}}}}}"#
+        );
+        check_kind("vapi", &body, kind);
+    }
 }
 
 #[test]

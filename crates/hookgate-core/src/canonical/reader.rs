@@ -99,6 +99,25 @@ impl<'a> Reader<'a> {
         self.sources.insert(field.to_owned(), pointer);
     }
 
+    /// Notes that a value was made of the one at another field.
+    pub(crate) fn note_same(&mut self, field: &str, other: &str) {
+        if let Some(pointer) = self.sources.get(other).cloned() {
+            self.sources.insert(field.to_owned(), pointer);
+        }
+    }
+
+    /// The same, if it was.
+    pub(crate) fn note_same_if(&mut self, was: bool, field: &str, other: &str) {
+        if was {
+            self.note_same(field, other);
+        }
+    }
+
+    /// Takes a note back.
+    pub(crate) fn forget(&mut self, field: &str) {
+        self.sources.remove(field);
+    }
+
     /// Notes where a value stands that was read before.
     pub(crate) fn note_where(&mut self, field: &str, value: Option<&str>, pointers: &[&str]) {
         let Some(value) = value else { return };
@@ -230,7 +249,8 @@ impl<'a> Reader<'a> {
         (!turns.is_empty()).then_some(turns)
     }
 
-    fn bounded(&mut self, mut turns: Vec<Turn>) -> Vec<Turn> {
+    /// A transcript within its limits.
+    pub(crate) fn bounded(&mut self, mut turns: Vec<Turn>) -> Vec<Turn> {
         self.is_truncated |= turns.len() > TURNS_MAX;
         turns.truncate(TURNS_MAX);
         for turn in &mut turns {

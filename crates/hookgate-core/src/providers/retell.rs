@@ -75,6 +75,8 @@ const INBOUND_AGENT: usize = 11;
 const INBOUND_TO: usize = 12;
 const CHAT_INBOUND_AGENT: usize = 13;
 const CHAT_INBOUND_TO: usize = 14;
+const CALL_STATUS: usize = 15;
+const REASON: usize = 16;
 
 const FIELDS: &[Path] = &[
     &["event"],
@@ -92,6 +94,8 @@ const FIELDS: &[Path] = &[
     &["call_inbound", "to_number"],
     &["chat_inbound", "agent_id"],
     &["chat_inbound", "to_number"],
+    &["call", "call_status"],
+    &["call", "disconnection_reason"],
 ];
 
 /// Events that happen once in a conversation, so that the same again is a repetition
@@ -118,6 +122,7 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
     let kind = match event_type.as_str() {
         _ if is_tool => Kind::ToolCalled,
         "call_started" => Kind::CallStarted,
+        "call_ended" if is_unanswered(fields) => Kind::CallFailed,
         "call_ended" => Kind::CallEnded,
         "call_analyzed" | "chat_analyzed" => Kind::CallAnalyzed,
         "chat_started" => Kind::ChatStarted,
@@ -160,6 +165,14 @@ fn read(fields: &Fields, hint: &Hint<'_>) -> Facts {
         refusal: None,
         asks,
     }
+}
+
+/// Whether a call ended before it began. Retell sends no `call_started` then (docs,
+/// webhook-overview).
+fn is_unanswered(fields: &Fields) -> bool {
+    let reason = fields.text(REASON).unwrap_or_default();
+    fields.text(CALL_STATUS) == Some("not_connected")
+        || ["dial_busy", "dial_failed", "dial_no_answer"].contains(&reason)
 }
 
 /// The type of a call of this tool.

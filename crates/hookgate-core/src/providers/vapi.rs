@@ -71,6 +71,9 @@ const SESSION_ASSISTANT: usize = 15;
 const TRANSCRIPT_ROLE: usize = 16;
 const WRAPPED_CALL_ID: usize = 17;
 const OTHER_CALL_ID: usize = 18;
+const REASON: usize = 19;
+const TRANSCRIPT_TYPE: usize = 20;
+const SESSION_STATUS: usize = 21;
 
 const FIELDS: &[Path] = &[
     &["message", "type"],
@@ -92,6 +95,9 @@ const FIELDS: &[Path] = &[
     &["message", "role"],
     &["message", "toolWithToolCallList", "*", "toolCall", "id"],
     &["message", "toolCalls", "*", "id"],
+    &["message", "endedReason"],
+    &["message", "transcriptType"],
+    &["message", "session", "status"],
 ];
 
 fn read(fields: &Fields, _: &Hint<'_>) -> Facts {
@@ -143,13 +149,26 @@ fn text(field: &Field) -> Option<&str> {
     }
 }
 
+/// The kind of a message.
 fn kind(event_type: &str, fields: &Fields) -> Kind {
     match (event_type, fields.text(STATUS)) {
         ("status-update", Some("in-progress")) | ("call.started", _) => Kind::CallStarted,
-        ("status-update", Some("ended")) | ("call.ended" | "hang", _) => Kind::CallEnded,
+        ("status-update", Some("ended")) if is_unanswered(fields) => Kind::CallFailed,
+        // `hang` is no end: it says that the assistant is slow to answer.
+        ("status-update", Some("ended")) | ("call.ended", _) => Kind::CallEnded,
         ("end-of-call-report", _) => Kind::CallAnalyzed,
         ("chat.created" | "session.created", _) => Kind::ChatStarted,
+        ("session.updated", _) if fields.text(SESSION_STATUS) == Some("completed") => {
+            Kind::ChatEnded
+        }
         ("tool-calls" | "function-call", _) => Kind::ToolCalled,
+        // What is still being said comes again with every word.
+        (word, _)
+            if word.starts_with("transcript")
+                && fields.text(TRANSCRIPT_TYPE) == Some("partial") =>
+        {
+            Kind::Other
+        }
         (word, _) if word.starts_with("transcript") => match fields.text(TRANSCRIPT_ROLE) {
             Some("user") => Kind::MessageReceived,
             Some(_) => Kind::MessageSent,
@@ -157,6 +176,31 @@ fn kind(event_type: &str, fields: &Fields) -> Kind {
         },
         _ => Kind::Other,
     }
+}
+
+/// Whether a call ended before anybody talked. Reasons: Vapi's OpenAPI document, the enum of
+/// `endedReason`.
+fn is_unanswered(fields: &Fields) -> bool {
+    let reason = fields.text(REASON).unwrap_or_default();
+    let words = [
+        "customer-busy",
+        "customer-did-not-answer",
+        "customer-did-not-give-microphone-permission",
+        "twilio-failed-to-connect-call",
+        "vonage-failed-to-connect-call",
+        "vonage-rejected",
+        "twilio-reported-customer-misdialed",
+        "assistant-not-found",
+        "assistant-not-valid",
+        "assistant-not-provided",
+        "assistant-request-failed",
+    ];
+    // `assistant-request-returned-forwarding-phone-number` is an answer: the call goes on.
+    let is_refused = reason.starts_with("assistant-request-returned-")
+        && reason != "assistant-request-returned-forwarding-phone-number";
+    let is_stillborn =
+        ["call.start.error-", "call-start-error-"].iter().any(|it| reason.starts_with(it));
+    words.contains(&reason) || is_refused || is_stillborn
 }
 
 /// Vapi sends no event id. A body's digest does not find a repeated end-of-call report:

@@ -44,13 +44,17 @@ pub(super) fn canonical(reader: &mut Reader<'_>, event: &mut CanonicalEvent) {
 fn conversation(reader: &mut Reader<'_>, event: &mut CanonicalEvent) {
     let it = event.conversation.get_or_insert_default();
     it.channel = channel(reader);
-    it.direction = match reader.word("conversation.direction", &["/direction"]).as_deref() {
-        Some("inbound") => Some(Direction::Inbound),
-        Some("outbound") => Some(Direction::Outbound),
-        // Somebody calls or writes, and Retell asks how to begin.
-        None if reader.about().event_type.ends_with("_inbound") => Some(Direction::Inbound),
-        _ => None,
-    };
+    it.direction =
+        reader.find("conversation.direction", &["/direction"], |it| match it.as_str()? {
+            "inbound" => Some(Direction::Inbound),
+            "outbound" => Some(Direction::Outbound),
+            _ => None,
+        });
+    // Somebody calls or writes, and Retell asks how to begin.
+    if reader.about().event_type.ends_with("_inbound") {
+        it.direction = Some(Direction::Inbound);
+        reader.note_same("conversation.direction", "type");
+    }
     let sides = match it.direction {
         Some(Direction::Inbound) => Some(("/to_number", "/from_number")),
         Some(Direction::Outbound) => Some(("/from_number", "/to_number")),
@@ -87,14 +91,18 @@ fn channel(reader: &mut Reader<'_>) -> Option<Channel> {
             _ => None,
         }
     });
-    let event_type = reader.about().event_type;
-    told.or(match event_type {
+    if told.is_some() {
+        return told;
+    }
+    let typed = match reader.about().event_type {
         // Only numbers have these two webhooks.
         "call_inbound" => Some(Channel::Phone),
         "chat_inbound" => Some(Channel::Sms),
-        _ if event_type.starts_with("chat_") => Some(Channel::Chat),
+        word if word.starts_with("chat_") => Some(Channel::Chat),
         _ => None,
-    })
+    };
+    reader.note_same_if(typed.is_some(), "conversation.channel", "type");
+    typed
 }
 
 fn transcript(reader: &mut Reader<'_>) -> Option<Vec<Turn>> {
@@ -122,10 +130,9 @@ fn turn(item: &Value, into: &mut Vec<Turn>) {
         Some("tool_call_result") => {
             return into.push(tool_turn(None, item.get("tool_call_id"), content));
         }
-        Some("agent") => Role::Agent,
         Some("user") => Role::User,
         // Who takes over in a transfer is on our side.
-        Some("transfer_target") => Role::Agent,
+        Some("agent" | "transfer_target") => Role::Agent,
         Some("system") => Role::System,
         _ => Role::Unknown,
     };
@@ -168,12 +175,12 @@ fn tools(reader: &mut Reader<'_>, event: &mut CanonicalEvent) {
     let invocations = "/transcript_with_tool_calls";
     let list = reader.peek(invocations).and_then(Value::as_array);
     let list = list.map(Vec::as_slice).unwrap_or_default();
-    let last = list
+    let invoked = list
         .iter()
         .enumerate()
         .rev()
         .find(|(_, it)| it.get("role").and_then(Value::as_str) == Some("tool_call_invocation"));
-    let call = last.filter(|(_, it)| it.get("name").is_some_and(is_it));
+    let call = invoked.filter(|(_, it)| it.get("name").is_some_and(is_it));
     let mut asked = tool(None, call.and_then(|(_, it)| it.get("tool_call_id")));
     asked.name = word(&Value::from(name));
     if let Some((index, _)) = call.filter(|_| asked.call_id.is_some()) {

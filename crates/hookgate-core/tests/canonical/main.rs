@@ -1,0 +1,14 @@
+//! Canonical events: every sample against a reviewed snapshot, every event against the
+//! published schema, and bodies that no provider sends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
+mod bench;
+mod checker;
+mod odd;
+mod samples;
