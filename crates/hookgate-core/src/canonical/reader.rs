@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Number, Value};
 
-use super::shape::{CanonicalEvent, Cost, Recording, RecordingKind, Turn};
+use super::shape::{CanonicalEvent, Conversation, Cost, Recording, RecordingKind, Turn};
 use super::{About, Moment, PhoneNumber};
 use crate::mask;
 
@@ -181,6 +181,18 @@ impl<'a> Reader<'a> {
         per_second: f64,
     ) -> Option<Number> {
         self.find(field, pointers, |it| seconds(it, per_second))
+    }
+
+    /// Computes the length of a conversation of which only the beginning and the end are told.
+    pub(crate) fn length(&mut self, it: &mut Conversation) {
+        let (None, Some(started), Some(ended)) = (&it.duration_seconds, it.started_at, it.ended_at)
+        else {
+            return;
+        };
+        let millis = ended.at().millis().checked_sub(started.at().millis());
+        it.duration_seconds = millis.and_then(|it| seconds(&it.into(), 1000.0));
+        let is_known = it.duration_seconds.is_some();
+        self.note_same_if(is_known, "conversation.duration_seconds", "conversation.ended_at");
     }
 
     /// A cost in US dollars. The body has `per_dollar` of its unit in a dollar.

@@ -5,7 +5,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test may fail"
+    clippy::disallowed_methods,
+    reason = "a test may fail, and reads files"
 )]
 
 mod bench;

@@ -11,7 +11,7 @@ use crate::canonical::reader::{Reader, Unit, moment, seconds, word};
 use crate::canonical::shape::filled;
 use crate::canonical::transcript::{spoken, tool, tool_turn};
 use crate::canonical::{
-    Agent, Analysis, CanonicalEvent, Channel, Direction, RecordingKind, Role, Turn,
+    Agent, Analysis, CanonicalEvent, Channel, Conversation, Direction, RecordingKind, Role, Turn,
 };
 use crate::event::Kind;
 use crate::tool;
@@ -24,25 +24,39 @@ const PER_DOLLAR: f64 = 100.0;
 
 /// Fills in what the body says.
 pub(super) fn canonical(reader: &mut Reader<'_>, event: &mut CanonicalEvent) {
-    let about = reader.about();
-    let is_tool = about.kind == Kind::ToolCalled;
-    reader.enter(&["/call", "/chat", "/call_inbound", "/chat_inbound"]);
+    let is_tool = reader.about().kind == Kind::ToolCalled;
+    let is_whole = reader.enter(&["/call", "/chat", "/call_inbound", "/chat_inbound"]);
     reader.note_about(&["#/event"], &[], &["/call_id", "/chat_id"]);
     event.occurred_at = reader.moment("occurred_at", &["#/event_timestamp"], Unit::Millis);
-    conversation(reader, event);
+    if is_tool {
+        tools(reader, event);
+    }
+    let it = event.conversation.get_or_insert_default();
+    if is_whole {
+        conversation(reader, it);
+    } else {
+        // A tool's arguments alone, or nothing known: of those only the agent's id is what
+        // its name says.
+        it.agent = agent(reader);
+        return;
+    }
     event.transcript = transcript(reader);
     let mixed = &["/recording_url", "/scrubbed_recording_url"];
     reader.recording(event, RecordingKind::Mixed, mixed);
     let channels = &["/recording_multi_channel_url", "/scrubbed_recording_multi_channel_url"];
     reader.recording(event, RecordingKind::MultiChannel, channels);
     event.analysis = analysis(reader);
-    if is_tool {
-        tools(reader, event);
-    }
 }
 
-fn conversation(reader: &mut Reader<'_>, event: &mut CanonicalEvent) {
-    let it = event.conversation.get_or_insert_default();
+fn agent(reader: &mut Reader<'_>) -> Option<Agent> {
+    filled(Agent {
+        id: reader.word("conversation.agent.id", &["/agent_id"]),
+        name: reader.word("conversation.agent.name", &["/agent_name"]),
+        version: reader.word("conversation.agent.version", &["/agent_version", "/version"]),
+    })
+}
+
+fn conversation(reader: &mut Reader<'_>, it: &mut Conversation) {
     it.channel = channel(reader);
     it.direction =
         reader.find("conversation.direction", &["/direction"], |it| match it.as_str()? {
@@ -65,17 +79,14 @@ fn conversation(reader: &mut Reader<'_>, event: &mut CanonicalEvent) {
         it.our_number = reader.phone("conversation.our_number", &[ours]);
         it.their_number = reader.phone("conversation.their_number", &[theirs]);
     }
-    it.agent = filled(Agent {
-        id: reader.word("conversation.agent.id", &["/agent_id"]),
-        name: reader.word("conversation.agent.name", &["/agent_name"]),
-        version: reader.word("conversation.agent.version", &["/agent_version", "/version"]),
-    });
+    it.agent = agent(reader);
     it.status = reader.word("conversation.status", &["/call_status", "/chat_status"]);
     it.end_reason = reader.word("conversation.end_reason", &["/disconnection_reason"]);
     it.started_at = reader.moment("conversation.started_at", &["/start_timestamp"], Unit::Millis);
     it.ended_at = reader.moment("conversation.ended_at", &["/end_timestamp"], Unit::Millis);
     it.duration_seconds =
         reader.seconds("conversation.duration_seconds", &["/duration_ms"], PER_SECOND);
+    reader.length(it);
     let costs = &["/call_cost/combined_cost", "/chat_cost/combined_cost"];
     it.cost = reader.dollars(costs, PER_DOLLAR);
     it.metadata = reader.data("conversation.metadata", &["/metadata"]);

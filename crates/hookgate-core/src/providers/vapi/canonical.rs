@@ -8,14 +8,14 @@
 //! `call.monitor` opens the call to whoever has its links, and `phoneNumber` may hold Twilio's
 //! credentials: nothing is read of either but the number.
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use crate::canonical::reader::{Reader, Unit, filled as text, moment, seconds, word};
 use crate::canonical::shape::filled;
 use crate::canonical::transcript::{spoken, tool, tool_turn};
 use crate::canonical::{
-    Agent, Analysis, CanonicalEvent, Channel, Conversation, Direction, Message, Moment,
-    Participant, RecordingKind, Role, Tool, Turn,
+    Agent, Analysis, CanonicalEvent, Channel, Conversation, Direction, Message, Participant,
+    RecordingKind, Role, Tool, Turn,
 };
 use crate::event::Kind;
 use crate::tool;
@@ -77,20 +77,12 @@ fn conversation(reader: &mut Reader<'_>, it: &mut Conversation) {
     let ends = &["/endedAt", "/call/endedAt"];
     it.ended_at = reader.moment("conversation.ended_at", ends, Unit::Text);
     // Not in the OpenAPI document, but in many receivers.
-    let told = reader.seconds("conversation.duration_seconds", &["/durationSeconds"], 1.0);
-    it.duration_seconds = told.or_else(|| {
-        let length = length(it.started_at?, it.ended_at?)?;
-        reader.note_same("conversation.duration_seconds", "conversation.ended_at");
-        Some(length)
-    });
+    it.duration_seconds =
+        reader.seconds("conversation.duration_seconds", &["/durationSeconds"], 1.0);
+    reader.length(it);
     it.cost = reader.dollars(&["/cost", "/call/cost", "/chat/cost"], PER_DOLLAR);
     let metadata = &["/call/metadata", "/call/assistantOverrides/metadata"];
     it.metadata = reader.data("conversation.metadata", metadata);
-}
-
-fn length(started: Moment, ended: Moment) -> Option<Number> {
-    let millis = ended.at().millis().checked_sub(started.at().millis())?;
-    seconds(&Value::from(millis), 1000.0)
 }
 
 /// The channel, and who is on either side.
