@@ -9,6 +9,7 @@
 pub mod address;
 pub mod attribution;
 pub mod canonical;
+pub mod delivery;
 pub mod diagnose;
 pub mod digest;
 pub mod event;

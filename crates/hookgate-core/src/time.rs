@@ -38,6 +38,13 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(now.0.saturating_sub(self.0)).unwrap_or(0))
     }
 
+    /// The moment this long after it.
+    #[must_use]
+    pub fn plus(self, wait: Duration) -> Self {
+        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
     /// How far `self` lies ahead of `now`; zero if it lies behind.
     #[must_use]
     pub fn ahead(self, now: Self) -> Duration {
