@@ -369,7 +369,8 @@ proptest! {
         prop_assert_eq!(world.delivered.len(), deliveries);
         prop_assert!(world.failed.is_empty());
         for tried in world.tried.values() {
-            prop_assert!(tried.len() <= 8, "the eighth attempt is after 31.6 hours: {}", tried.len());
+            // The eighth is 31.6 hours after the first, or up to a tenth sooner.
+            prop_assert!(tried.len() <= 9, "{} attempts", tried.len());
             for (made, pair) in tried.windows(2).enumerate() {
                 let least = DEFAULT[made].mul_f64(0.899);
                 prop_assert!(pair[1].age(pair[0]).is_zero() && pair[0].age(pair[1]) >= least);
@@ -452,7 +453,7 @@ proptest! {
             full_at = kept;
             whole += some;
         }
-        prop_assert!(whole >= rate * 10 * 8 / 10 || rate < 10, "{whole} in ten seconds of {rate}");
+        prop_assert!(whole >= rate * 10 * 8 / 10, "{whole} in ten seconds of {rate}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Rate {
     #[must_use]
     pub fn per_second(rate: u32) -> Self {
         let rate = rate.max(1);
-        let burst = (rate / BURST_PART).max(1);
+        let burst = rate.div_ceil(BURST_PART);
         // `burst` at the beginning of a second, and `refill - 1` more before its end.
         let refill = i64::from(rate.saturating_sub(burst).saturating_add(1));
         let interval = SECOND.saturating_add(refill).saturating_sub(1).checked_div(refill);
