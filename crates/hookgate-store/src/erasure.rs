@@ -158,7 +158,7 @@ impl Eraser {
         drop(lock(&self.deciding));
         let last_seq = self.door.last_seq();
         self.change(|_| Ok(()))?;
-        self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
+        self.erase_rows(erasure)?;
         let mut walk = Walk { id, before: None, erased: &mut erased };
         match &erasure.target {
             ErasureTarget::Tenant(tenant) => {
@@ -176,12 +176,18 @@ impl Eraser {
                 self.expire(&mut walk, tenant.as_ref(), source.as_deref())?;
             }
         }
-        // Of the last events tool calls were perhaps begun meanwhile.
-        self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
+        // Of the last events tool calls and deliveries were perhaps begun meanwhile.
+        self.erase_rows(erasure)?;
         erased.done_seq = last_seq;
         // Conversations of which nothing is left are out of the index.
         lock(&self.registry.shared().known).forget_conversations(last_seq);
         Ok(erased)
+    }
+
+    /// Erases what the registry has of events: tool calls and deliveries.
+    fn erase_rows(&self, erasure: &Erasure) -> Result<(), Stop> {
+        self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
+        self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)
     }
 
     fn expire(

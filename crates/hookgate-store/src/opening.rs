@@ -29,7 +29,7 @@ use crate::peers::Peers;
 use crate::random::Random;
 use crate::registry::later::Later;
 use crate::registry::{self, Registry};
-use crate::rejections::Rejections;
+use crate::rejections::{Rejections, now};
 use crate::snapshot;
 use crate::space::{self, Space};
 use crate::store::Wake;
@@ -42,12 +42,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
     layout::create_folder(folder).map_err(|error| OpenError::io("creating", folder, error))?;
     let (journal, recovery) = open_journal(&layout, &options, wake)?;
     let registry = registry::open(&layout.registry())?;
-    let interrupted = registry
-        .note_interrupted()
-        .map_err(|error| OpenError::io("changing", &layout.registry(), io::Error::other(error)))?;
-    if interrupted > 0 {
-        tracing::warn!(calls = interrupted, "nobody knows how these tool calls ended");
-    }
+    recover(&registry, &layout)?;
     let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
         .map_err(|error| OpenError::io("opening", &layout.blobs(), error))?;
     let blobs = Arc::new(blobs);
@@ -224,6 +219,22 @@ pub(crate) fn open_index(
             Err(OpenError::io("reading", &path, io::Error::other(error)))
         }
     }
+}
+
+/// Says in the registry what the end of the process before means for what was under way.
+fn recover(registry: &Registry, layout: &Layout) -> Result<(), OpenError> {
+    let unchangeable =
+        |error| OpenError::io("changing", &layout.registry(), io::Error::other(error));
+    let interrupted = registry.note_interrupted().map_err(unchangeable)?;
+    if interrupted > 0 {
+        tracing::warn!(calls = interrupted, "nobody knows how these tool calls ended");
+    }
+    registry.finish_removals().map_err(unchangeable)?;
+    let voided = registry.void_leases(now()).map_err(unchangeable)?;
+    if voided > 0 {
+        tracing::info!(deliveries = voided, "deliveries that were under way are tried again");
+    }
+    Ok(())
 }
 
 fn unreadable(layout: &Layout, error: hookgate_journal::ReadError) -> OpenError {

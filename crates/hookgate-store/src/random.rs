@@ -45,6 +45,14 @@ pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {
     getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
 }
 
+/// A UUID of version 7 for what happened `at`, without a generator at hand.
+pub(crate) fn id(at: Timestamp) -> io::Result<Uuid> {
+    let mut bytes = [0; 10];
+    fill(&mut bytes)?;
+    let millis = u64::try_from(at.millis()).unwrap_or(0);
+    Ok(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -50,14 +50,14 @@ impl Eraser {
             let at = cutoff(now, days);
             let has_victims = self.has_victims(Whose::Tenant(tenant.as_str()), at)?;
             let target = ErasureTarget::Before { at, tenant: Some(tenant), source: None };
-            if has_victims || self.has_tool_calls(&target)? {
+            if has_victims || self.has_rows(&target)? {
                 targets.push(target);
             }
         }
         for (source, days) in sources {
             let at = cutoff(now, *days);
             let target = ErasureTarget::Before { at, tenant: None, source: Some(source.clone()) };
-            if self.has_victims(Whose::Source(source), at)? || self.has_tool_calls(&target)? {
+            if self.has_victims(Whose::Source(source), at)? || self.has_rows(&target)? {
                 targets.push(target);
             } else {
                 // The ring of refused requests has no index.
@@ -77,10 +77,11 @@ impl Eraser {
         Ok(events)
     }
 
-    /// Whether a tool call is too old: one that began just after midnight is so a day after
-    /// its event.
-    fn has_tool_calls(&self, target: &ErasureTarget) -> Result<bool, Stop> {
-        self.registry.has_tool_calls(target).map_err(Stop::Registry)
+    /// Whether a tool call or a delivery is too old: one that began just after midnight is so
+    /// a day after its event.
+    fn has_rows(&self, target: &ErasureTarget) -> Result<bool, Stop> {
+        let has = self.registry.has_tool_calls(target).map_err(Stop::Registry)?;
+        Ok(has || self.registry.has_deliveries(target).map_err(Stop::Registry)?)
     }
 
     /// Tenants whose events are not kept for ever.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::Stop;
 use super::memory::Effect;
-use super::{Registry, RegistryError, Rows, Written, columns, new_id, tenants, text};
+use super::{Registry, RegistryError, Rows, Written, columns, destinations, new_id, tenants, text};
 use crate::erasure::{foreign, is_foreign};
 use crate::lock;
 use crate::scrub::{Scrubbed, empty_side_file};
@@ -78,8 +78,8 @@ const COLUMNS: &str = "n, id, tenant, source, provider, conversation, before, do
 impl Registry {
     /// Begins an erasure, or finds it running. What it erases in the registry is gone when
     /// this is done: of a tenant its keys, tokens, bindings, registered conversations,
-    /// credentials and settings; of a conversation that it was registered. Tool calls may be
-    /// many, so they go later, some at a time.
+    /// credentials and settings, and what its destinations are; of a conversation that it was
+    /// registered. Tool calls and deliveries may be many, so they go later, some at a time.
     ///
     /// # Errors
     ///
@@ -266,6 +266,7 @@ fn empty(connection: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<Effect>,
     ] {
         connection.execute(delete, [id])?;
     }
+    connection.execute(&format!("{} WHERE tenant = ?1", destinations::EMPTY), [id])?;
     let marked = tenants::found(connection, tenant)?;
     Ok(vec![Effect::Tenant(Arc::new(marked)), Effect::TenantEmptied(tenant.clone())])
 }

@@ -1,6 +1,7 @@
 //! The registry: what cannot be made again from the journal. Who the store is, tenants with
 //! their keys, bindings and conversations, sources and their URL tokens, sealed rows, what
-//! an operator decided later, tool calls and who may make them, and erasures.
+//! an operator decided later, tool calls and who may make them, destinations and what is
+//! delivered to them, and erasures.
 //!
 //! What holds:
 //!
@@ -21,10 +22,17 @@ pub(crate) mod bindings;
 mod columns;
 pub(crate) mod conversations;
 mod decisions;
+mod deliveries;
+mod delivery;
+mod delivery_lists;
+mod destination;
+mod destinations;
 mod erasures;
 mod error;
 mod keys;
+mod lanes;
 pub(crate) mod later;
+mod leases;
 pub(crate) mod memory;
 mod opening;
 mod sealed;
@@ -53,6 +61,14 @@ use self::batch::Batch;
 pub use self::bindings::{BINDINGS_MAX, Binding, BindingFilter};
 pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilter};
 pub use self::decisions::{Decision, DecisionKind, NumberedDecision};
+pub use self::delivery::{
+    Attempt, Cursor, Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus, Leased,
+    NewDelivery, RESPONSE_BYTES_MAX, Retried, Settling,
+};
+pub use self::destination::{
+    DESTINATIONS_PER_TENANT_MAX, Destination, DestinationId, NewDestination, NewSecret,
+    OVERLAP_MAX, SealedSecrets,
+};
 pub use self::erasures::{ERASURES_MAX, Erased, Erasure, ErasureTarget};
 pub(crate) use self::error::Stop;
 pub use self::error::{RegistryError, Rows, Written};
@@ -95,6 +111,10 @@ pub(crate) struct Shared {
     memory: RwLock<Memory>,
     has_tenants: AtomicBool,
     sources_version: watch::Sender<u64>,
+    /// Grows with each change of the destinations.
+    destinations_version: watch::Sender<u64>,
+    /// Grows when a delivery may have become due.
+    deliveries_version: watch::Sender<u64>,
     /// What the ledger has in memory. Locked after `writer` and before `memory`.
     pub(crate) known: Mutex<Known>,
     /// Statements that the ledger asked a database.

@@ -34,7 +34,7 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 const SIDE_FILE_BYTES_MAX: i64 = 4 << 20;
 
 /// Statements that each connection keeps prepared.
-const PREPARED_MAX: usize = 64;
+const PREPARED_MAX: usize = 128;
 
 /// The statements that lead from each version to the next. Never changed, only added to.
 const MIGRATIONS: &[&str] = &[
@@ -205,6 +205,84 @@ CREATE TABLE tool_settings (
     settings TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+CREATE TABLE destinations (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    tenant TEXT REFERENCES tenants (id) ON DELETE CASCADE,
+    settings TEXT NOT NULL,
+    concurrency INTEGER NOT NULL,
+    rate INTEGER,
+    ordered INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    sealed_before BLOB,
+    before_until INTEGER,
+    disabled TEXT,
+    disabled_at INTEGER,
+    removed INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    probes INTEGER NOT NULL DEFAULT 0,
+    probe_at INTEGER,
+    full_at INTEGER NOT NULL DEFAULT 0,
+    ready_at INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX destinations_tenant ON destinations (tenant, n);
+CREATE INDEX destinations_ready ON destinations (ready_at)
+    WHERE ready_at IS NOT NULL AND disabled IS NULL AND removed = 0;
+CREATE INDEX destinations_removed ON destinations (n) WHERE removed = 1;
+CREATE TABLE deliveries (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    destination INTEGER NOT NULL REFERENCES destinations (n) ON DELETE CASCADE,
+    event BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    replay INTEGER NOT NULL,
+    request BLOB,
+    tenant TEXT,
+    source TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    conversation TEXT,
+    kind TEXT NOT NULL,
+    lane TEXT,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due INTEGER,
+    token INTEGER,
+    leased_until INTEGER,
+    received_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    UNIQUE (event, destination, replay)
+) STRICT;
+CREATE INDEX deliveries_destination ON deliveries (destination, n);
+CREATE INDEX deliveries_tenant ON deliveries (tenant, n);
+CREATE INDEX deliveries_tenant_age ON deliveries (tenant, received_at);
+CREATE INDEX deliveries_source_age ON deliveries (source, received_at);
+CREATE INDEX deliveries_conversation ON deliveries (conversation, n)
+    WHERE conversation IS NOT NULL;
+CREATE INDEX deliveries_request ON deliveries (request, event, destination)
+    WHERE request IS NOT NULL;
+CREATE INDEX deliveries_state ON deliveries (state, n) WHERE state <> 'delivered';
+CREATE INDEX deliveries_due ON deliveries (destination, due)
+    WHERE state = 'pending' AND token IS NULL AND due IS NOT NULL;
+CREATE INDEX deliveries_lane ON deliveries (destination, lane, due)
+    WHERE state = 'pending' AND lane IS NOT NULL;
+CREATE INDEX deliveries_leased ON deliveries (destination) WHERE token IS NOT NULL;
+CREATE INDEX deliveries_leased_until ON deliveries (leased_until) WHERE token IS NOT NULL;
+CREATE TABLE attempts (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    delivery INTEGER NOT NULL REFERENCES deliveries (n) ON DELETE CASCADE,
+    at INTEGER NOT NULL,
+    status INTEGER,
+    error TEXT,
+    micros INTEGER NOT NULL,
+    response TEXT
+) STRICT;
+CREATE INDEX attempts_delivery ON attempts (delivery, n);
+CREATE TABLE cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Looks whether the registry at `path`, if there is one, can be opened by this version.
@@ -249,6 +327,8 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         has_tenants: AtomicBool::new(!memory.tenants.is_empty()),
         memory: RwLock::new(memory),
         sources_version: watch::Sender::new(0),
+        destinations_version: watch::Sender::new(0),
+        deliveries_version: watch::Sender::new(0),
         known: Mutex::new(Known::default()),
         statements: AtomicU64::new(0),
         batch: Batch::default(),
