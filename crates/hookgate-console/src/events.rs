@@ -149,25 +149,26 @@ pub(crate) async fn raw(
     let body = shared.console.store.body(&scope, event.id).await;
     let body = body.map_err(Problem::reading)?.ok_or(Problem::Erased)?;
     let name = event.id.to_string();
-    let log = |who: &str| {
-        tracing::info!(
-            event.id = %event.id,
-            event.seq = event.seq,
-            source.id = event.source,
-            tenant.id = event.tenant,
-            "{who}"
-        );
-    };
+    note_reading(&event, &scope);
     match &scope {
-        Scope::Operator => {
-            log("the operator read the exact bytes of an event");
-            Ok(attachment(&name, body))
-        }
-        Scope::Tenant(_) => {
-            log("a tenant read the masked bytes of an event");
-            masked(&name, body).await
-        }
+        Scope::Operator => Ok(attachment(&name, body)),
+        Scope::Tenant(_) => masked(&name, body).await,
     }
+}
+
+/// Logs that somebody reads the bytes of an event.
+pub(crate) fn note_reading(event: &Event, scope: &Scope) {
+    let who = match scope {
+        Scope::Operator => "the operator read the exact bytes of an event",
+        Scope::Tenant(_) => "a tenant read the masked bytes of an event",
+    };
+    tracing::info!(
+        event.id = %event.id,
+        event.seq = event.seq,
+        source.id = event.source,
+        tenant.id = event.tenant,
+        "{who}"
+    );
 }
 
 /// The event with this id, if it is within the scope.

@@ -122,7 +122,7 @@ async fn unpanicked(handler: impl Future<Output = Response>) -> Response {
 }
 
 /// Who sends just one `Authorization: Bearer` that is a token of somebody's.
-fn scope(headers: &HeaderMap, shared: &Shared) -> Option<Scope> {
+pub(crate) fn scope(headers: &HeaderMap, shared: &Shared) -> Option<Scope> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (word, given) = value.as_bytes().split_at_checked(b"bearer ".len())?;

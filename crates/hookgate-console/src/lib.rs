@@ -48,6 +48,7 @@ mod settings;
 mod shapes;
 mod sources;
 mod status;
+mod stream;
 mod tenants;
 mod tokens;
 mod tool_calls;
@@ -110,6 +111,8 @@ pub struct Console {
     pub clock: fn() -> Timestamp,
     /// The address under which providers reach the front door, without a path.
     pub public_url: Option<String>,
+    /// Becomes true when the gateway stops: open streams end then.
+    pub stop: watch::Receiver<bool>,
 }
 
 impl fmt::Debug for Console {
@@ -143,6 +146,8 @@ struct Shared {
     changing: Mutex<()>,
     /// The POSTs with a key that are running.
     running: idempotency::Running,
+    /// The open streams.
+    streams: stream::Seats,
 }
 
 impl Shared {
@@ -159,6 +164,7 @@ pub fn router(console: Console) -> Router {
         retrying: Mutex::new(()),
         changing: Mutex::new(()),
         running: idempotency::Running::default(),
+        streams: stream::Seats::default(),
     });
     let (operators, of_operator) = for_operator().split_for_parts();
     let (everyones, of_everyone) = for_tenants().split_for_parts();
@@ -223,6 +229,7 @@ fn for_tenants() -> Routes {
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::show))
         .routes(routes!(events::list))
+        .routes(routes!(stream::follow))
         .routes(routes!(events::show))
         .routes(routes!(events::raw))
         .routes(routes!(tool_calls::list))

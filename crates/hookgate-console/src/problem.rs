@@ -70,6 +70,8 @@ pub(crate) enum Problem {
         /// How many there may be.
         max: u64,
     },
+    /// So many streams are open as there may be.
+    TooManyStreams,
     /// Credentials are kept in another place, and written there.
     KeptElsewhere(&'static str),
     /// The event is accepted already.
@@ -186,6 +188,7 @@ impl Problem {
             | Self::Unproven
             | Self::Unmaskable
             | Self::InProgress => StatusCode::CONFLICT,
+            Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Erased => StatusCode::GONE,
             Self::Unavailable(_) | Self::SecretsUnavailable | Self::Behind => {
@@ -212,6 +215,7 @@ impl Problem {
             Self::Taken => ("taken", "Taken"),
             Self::Reserved => ("reserved", "Reserved"),
             Self::TooMany { .. } => ("too-many", "Too many"),
+            Self::TooManyStreams => ("too-many-streams", "Too many streams"),
             Self::KeptElsewhere(_) => ("kept-elsewhere", "Kept elsewhere"),
             Self::NotQuarantined => ("not-quarantined", "Not in quarantine"),
             Self::Unproven => ("unproven", "Not proven"),
@@ -255,6 +259,7 @@ impl Problem {
             Self::Taken => "It belongs to somebody else already.",
             Self::Reserved => "The configuration of the gateway has this source: change it there.",
             Self::TooMany { what, max } => return format!("There may be {max} {what}."),
+            Self::TooManyStreams => "So many streams are open as there may be. Close one.",
             Self::KeptElsewhere(place) => {
                 return format!("Credentials come from {place}: change them there.");
             }
@@ -290,7 +295,11 @@ impl Problem {
     const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::Unavailable(_) | Self::SecretsUnavailable | Self::Behind | Self::InProgress => {
+            Self::Unavailable(_)
+            | Self::SecretsUnavailable
+            | Self::Behind
+            | Self::InProgress
+            | Self::TooManyStreams => {
                 Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)))
             }
             _ => None,

@@ -12,6 +12,11 @@ use utoipa::ToSchema;
 #[schema(value_type = String, format = Binary)]
 pub(crate) struct Bytes(String);
 
+/// Server-sent events.
+#[derive(ToSchema)]
+#[schema(value_type = String)]
+pub(crate) struct Stream(String);
+
 /// That the process answers.
 #[derive(ToSchema)]
 pub(crate) struct Health {

@@ -72,7 +72,7 @@ pub use error::{OpenError, ReadError, Unavailable};
 pub use filter::{EventFilter, Order, Page, RejectionFilter};
 pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
 pub use ledger::{Adopting, ENTRIES_MAX, Ledger, Taken};
-pub use library::Body;
+pub use library::{Body, Stretch};
 pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,

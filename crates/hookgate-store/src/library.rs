@@ -46,6 +46,15 @@ impl Body {
     }
 }
 
+/// A piece of the order of all events.
+#[derive(Debug)]
+pub struct Stretch {
+    /// Those that can be read.
+    pub events: Vec<Event>,
+    /// How many of them cannot: their records were overwritten or are damaged.
+    pub unreadable: u64,
+}
+
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
@@ -111,13 +120,26 @@ impl Library {
     pub(crate) fn page(
         &self,
         shelves: &[&Connection],
+        view: (&Scope, Shown),
+        filter: &EventFilter,
+        page: Page,
+    ) -> Result<Vec<Event>, ReadError> {
+        Ok(self.stretch(shelves, view, filter, page)?.events)
+    }
+
+    /// The same, with the number of those that were left out.
+    pub(crate) fn stretch(
+        &self,
+        shelves: &[&Connection],
         (scope, shown): (&Scope, Shown),
         filter: &EventFilter,
         mut page: Page,
-    ) -> Result<Vec<Event>, ReadError> {
+    ) -> Result<Stretch, ReadError> {
         let limit = page.limit.min(PAGE_MAX);
-        let mut events = Vec::new();
-        let Some(filter) = shown.within(scope, filter) else { return Ok(events) };
+        let (mut events, mut unreadable) = (Vec::new(), 0_u64);
+        let Some(filter) = shown.within(scope, filter) else {
+            return Ok(Stretch { events, unreadable });
+        };
         // What was overwritten between the index and the journal leaves room for more.
         while events.len() < limit {
             page.limit = limit.saturating_sub(events.len());
@@ -131,9 +153,11 @@ impl Library {
                 }
                 let seq = found.seq;
                 match self.event(shelves, scope, found) {
-                    Ok(event) => events.extend(event.map(|event| shown.of(scope, event))),
+                    Ok(Some(event)) => events.push(shown.of(scope, event)),
+                    Ok(None) => unreadable = unreadable.saturating_add(1),
                     // One that is damaged does not hide the others.
                     Err(ReadError::Damaged) => {
+                        unreadable = unreadable.saturating_add(1);
                         tracing::warn!(
                             event.seq = seq,
                             "an event is damaged and left out of a list"
@@ -146,7 +170,7 @@ impl Library {
                 break;
             }
         }
-        Ok(events)
+        Ok(Stretch { events, unreadable })
     }
 
     /// The place of an event that is within the scope.

@@ -19,11 +19,11 @@ use uuid::Uuid;
 use crate::blobs::{BlobWriter, blocking};
 use crate::door::{Entry, Placed, Role};
 use crate::error::{OpenError, ReadError, Unavailable};
-use crate::filter::{EventFilter, Page, RejectionFilter};
+use crate::filter::{EventFilter, Order, Page, RejectionFilter};
 use crate::inner::{Inner, Large};
 use crate::layout::EVENTS;
 use crate::ledger::{Adopting, Ledger};
-use crate::library::{Body, Library, Shown};
+use crate::library::{Body, Library, Shown, Stretch};
 use crate::lock;
 use crate::opening;
 use crate::options::Options;
@@ -285,6 +285,28 @@ impl Store {
         self.list(scope, Shown::Events, filter, page).await
     }
 
+    /// The events behind `after`, oldest first, as far as they can be listed now: it waits
+    /// for nothing. Who follows [`Self::listed`] reads what comes so. A tenant sees what
+    /// was accepted and is its own.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn stretch(
+        &self,
+        scope: &Scope,
+        filter: EventFilter,
+        after: u64,
+        limit: usize,
+    ) -> Result<Stretch, ReadError> {
+        let scope = scope.clone();
+        let page = Page { order: Order::OldestFirst, after: Some(after), limit };
+        self.read_now(move |library, shelves| {
+            library.stretch(shelves, (&scope, Shown::Events), &filter, page)
+        })
+        .await
+    }
+
     pub(crate) async fn list(
         &self,
         scope: &Scope,
@@ -431,19 +453,27 @@ impl Store {
         read: impl FnOnce(&Library, &[&Connection]) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         self.wait_for_index().await?;
-        let done = self.blocking_read(move |inner| {
+        let done = self.read_now(read).await;
+        if matches!(done, Err(ReadError::Behind)) {
+            self.inner.door.want_index();
+        }
+        done
+    }
+
+    /// The same with what the index holds now.
+    async fn read_now<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Library, &[&Connection]) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.blocking_read(move |inner| {
             inner.pool.read(Some(READ_MAX), |connection| {
                 // One moment for all that is asked.
                 let transaction =
                     connection.unchecked_transaction().map_err(ReadError::database)?;
                 read(&inner.library, &[&*transaction])
             })
-        });
-        let done = done.await;
-        if matches!(done, Err(ReadError::Behind)) {
-            self.inner.door.want_index();
-        }
-        done
+        })
+        .await
     }
 
     async fn read_rejections<T: Send + 'static>(

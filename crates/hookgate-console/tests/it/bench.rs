@@ -29,6 +29,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower_service::Service;
 
+use crate::following::Following;
+
 /// The operator's token.
 pub(crate) const TOKEN: &str = "operator-token-canary-1";
 
@@ -48,6 +50,9 @@ pub(crate) const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(
 /// So much of an answer is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
+/// The media type of an answer that goes on.
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// One installation.
 pub(crate) struct Bench {
     // Before the folder: it is closed first.
@@ -56,6 +61,8 @@ pub(crate) struct Bench {
     pub(crate) sources: Arc<CurrentSources>,
     pub(crate) caller: Option<Caller>,
     pub(crate) router: axum::Router,
+    /// Stops the gateway.
+    pub(crate) stop: watch::Sender<bool>,
     follower: Follower,
     received: i64,
 }
@@ -145,6 +152,7 @@ impl Bench {
         let sources = Arc::new(CurrentSources::new(Arc::clone(&configured)));
         let secrets = Arc::new(secrets(&store));
         let (applied, sources_applied) = watch::channel(0);
+        let stop = watch::Sender::new(false);
         let following = follow(
             store.registry().clone(),
             Arc::clone(&secrets),
@@ -162,9 +170,10 @@ impl Bench {
             metrics: Arc::new(metrics),
             clock: || Timestamp::from_millis(NOW),
             public_url: Some("https://hooks.example".to_owned()),
+            stop: stop.subscribe(),
         });
         let follower = Follower(tokio::spawn(following));
-        Self { store, folder, sources, caller: None, router, follower, received: 0 }
+        Self { store, folder, sources, caller: None, router, stop, follower, received: 0 }
     }
 
     /// A request of anybody.
@@ -174,7 +183,13 @@ impl Bench {
         }
         let response = self.router.clone().call(request).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = to_bytes(body, ANSWER_BYTES_MAX).await.expect("the whole answer");
+        let is_stream = head.headers.get("content-type").is_some_and(|it| it == EVENT_STREAM);
+        let body = if is_stream {
+            // It does not end: what is stored already is the answer.
+            Following::new(body).until("live").await.into()
+        } else {
+            to_bytes(body, ANSWER_BYTES_MAX).await.expect("the whole answer")
+        };
         Answer { status: head.status, headers: head.headers, body }
     }
 

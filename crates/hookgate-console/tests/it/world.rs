@@ -69,6 +69,8 @@ impl World {
             path = format!("{path}/{segment}");
         }
         match operation {
+            // From the beginning, so that there is something to see.
+            "GET /api/v1/events/stream" => format!("{path}?since=start"),
             "DELETE /api/v1/bindings" => {
                 format!("{path}?provider=retell&kind=agent&external_id={}", of.agent)
             }

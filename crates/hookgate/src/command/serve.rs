@@ -167,6 +167,7 @@ impl House {
         };
         live.apply(None).await;
 
+        let stop = signals.watch();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());
@@ -187,6 +188,7 @@ impl House {
             metrics: Arc::new(registry),
             clock: input::now,
             public_url: self.config.public_url.clone(),
+            stop: stop.clone(),
         });
         let gate = Arc::new(Gate::new(GateSettings {
             sources: current.get(),
@@ -204,7 +206,6 @@ impl House {
         }));
         tokio::spawn(live.follow(Arc::clone(&gate)));
 
-        let stop = signals.watch();
         tracing::info!(address = %listen, "ready");
         let Some(admin) = admin else {
             let shutdown = stopped(stop);
