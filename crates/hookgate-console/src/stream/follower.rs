@@ -140,6 +140,8 @@ impl Follower {
     async fn behind(&self) -> Result<(usize, bool), End> {
         let filter = self.wanted.filter.clone();
         let store = &self.shared.console.store;
+        // It waits until what was acknowledged before can be listed.
+        drop(place::newest(store).await);
         let limit = BEHIND_MAX.saturating_add(1);
         let Ok(stretch) = store.stretch(&self.scope, filter, self.after, limit).await else {
             // The next look says what is wrong.

@@ -22,8 +22,7 @@ const STORE_BYTES: usize = 4;
 const EVENT: &str = "evt_";
 
 /// What is said of a place that leads nowhere.
-const WANTED: &str =
-    "`now`, `start`, an `id` that this store's stream gave, the id of an event, or a time such as \
+const WANTED: &str = "`now`, `start`, an `id` that this store's stream gave, the id of an event, or a time such as \
      2026-11-22T08:00:00Z";
 
 /// Where a stream begins.

@@ -57,9 +57,8 @@ mod tests {
     fn each_reader_has_a_bound_and_all_together_have_one() {
         let seats = Seats::default();
         let tenant = |name: &str| Scope::Tenant(TenantId::parse(name).unwrap());
-        let take = |scope: &Scope| -> Vec<Seat> {
-            std::iter::from_fn(|| seats.take(scope)).collect()
-        };
+        let take =
+            |scope: &Scope| -> Vec<Seat> { std::iter::from_fn(|| seats.take(scope)).collect() };
         let of_operator = take(&Scope::Operator);
         let of_a = take(&tenant("a"));
         assert_eq!((of_operator.len(), of_a.len()), (STREAMS_OF_ONE_MAX, STREAMS_OF_ONE_MAX));

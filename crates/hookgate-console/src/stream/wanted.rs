@@ -51,18 +51,14 @@ impl Wanted {
 
     /// Whether an event that the filter let pass is wanted.
     pub(super) fn takes(&self, event: &Event) -> bool {
-        let is_among = |names: &[String], name: &str| {
-            names.is_empty() || names.iter().any(|it| it == name)
-        };
+        let is_among =
+            |names: &[String], name: &str| names.is_empty() || names.iter().any(|it| it == name);
         is_among(&self.sources, &event.source) && is_among(&self.providers, &event.provider)
     }
 }
 
 /// The one name of a parameter, for the filter, or several.
-fn names(
-    query: &Parameters,
-    name: &'static str,
-) -> Result<(Option<String>, Vec<String>), Problem> {
+fn names(query: &Parameters, name: &'static str) -> Result<(Option<String>, Vec<String>), Problem> {
     let Some(text) = query.raw(name) else { return Ok((None, Vec::new())) };
     let names: Result<Vec<_>, _> = text.split(',').map(|it| query::text(name, it)).collect();
     let mut names = names?;
