@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
 
+pub(crate) mod listen;
 pub(crate) mod registry;
 pub(crate) mod tool_calls;
 pub(crate) mod tools;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     /// List, show, follow and export stored events.
     #[command(subcommand)]
     Events(Events),
+    /// Pass live events on to a server on your own machine.
+    Listen(listen::Listen),
     /// List and show refused requests, and judge them again.
     #[command(subcommand)]
     Rejections(Rejections),
@@ -227,7 +230,7 @@ pub(crate) enum Events {
     Tail {
         #[command(flatten)]
         filter: EventFilter,
-        /// Begin with the oldest event that is stored.
+        /// Begin with the oldest event that is stored, or with --since.
         #[arg(long)]
         from_start: bool,
         #[command(flatten)]

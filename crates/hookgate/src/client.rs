@@ -23,6 +23,9 @@ const WAIT: Duration = Duration::from_mins(1);
 /// How long we wait for a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
+/// How long an answer may take that goes on: for ever. Who reads it has a clock of its own.
+const ENDLESS: Duration = Duration::from_hours(24 * 365 * 10);
+
 /// How much of an unexpected answer is repeated, in characters.
 const ANSWER_CHARS_MAX: usize = 300;
 
@@ -47,14 +50,18 @@ pub(crate) fn http(to: &Url, wait: Duration) -> anyhow::Result<reqwest::Client> 
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_WAIT)
         .timeout(wait);
-    let is_local = match to.host_str().unwrap_or_default().trim_matches(['[', ']']) {
-        "localhost" => true,
-        host => host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback()),
-    };
-    if is_local {
+    if is_local(to) {
         builder = builder.no_proxy();
     }
     builder.build().context("cannot make an HTTP client")
+}
+
+/// Whether a URL leads to this machine.
+pub(crate) fn is_local(url: &Url) -> bool {
+    match url.host_str().unwrap_or_default().trim_matches(['[', ']']) {
+        "localhost" => true,
+        host => host.parse::<std::net::IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback()),
+    }
 }
 
 /// An http or https URL.
@@ -232,21 +239,71 @@ impl Api {
                 self.base()
             )
         })?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refused(response).await)
+        }
+    }
+
+    /// Opens an answer that goes on, behind the place `last`.
+    pub(crate) async fn open(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        last: Option<&str>,
+    ) -> Result<reqwest::Response, Unopened> {
+        let never = |error: anyhow::Error| Unopened::Never(error);
+        let mut url = self.base.join(path).context("no path").map_err(never)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.client.get(url).timeout(ENDLESS);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let Ok(response) = request.send().await else {
+            return Err(Unopened::Later("it cannot be reached".to_owned()));
+        };
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Unopened::Later(format!("it answers {status}")));
+        }
+        Err(never(self.refused(response).await))
+    }
+
+    /// Whether the token is a tenant's key.
+    pub(crate) fn is_of_tenant(&self) -> bool {
+        self.token.as_ref().is_some_and(|it| it.starts_with(TENANT_KEY))
+    }
+
+    async fn refused(&self, response: reqwest::Response) -> anyhow::Error {
+        let status = response.status();
         if status == StatusCode::UNAUTHORIZED {
-            anyhow::bail!(
+            return anyhow::anyhow!(
                 "the gateway at {} does not take this token: set HOOKGATE_ADMIN_TOKEN to the operator's \
                  (or, to read, to a tenant's key), or run this where its store folder is",
                 self.base()
             );
         }
-        let is_tenants = self.token.as_ref().is_some_and(|it| it.starts_with(TENANT_KEY));
-        let who = if is_tenants { Asker::Tenant } else { Asker::Operator };
-        Err(Refusal::read(who, status, response).await.into())
+        let who = if self.is_of_tenant() { Asker::Tenant } else { Asker::Operator };
+        Refusal::read(who, status, response).await.into()
     }
+}
+
+/// Why an answer that goes on was not opened.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// It may work later. Says what is in the way.
+    Later(String),
+    /// It would be refused again.
+    Never(anyhow::Error),
 }
 
 /// Records of a list.
@@ -347,6 +404,16 @@ fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
 /// Whether the API said no for this reason.
 pub(crate) fn is_problem(error: &anyhow::Error, problem: &str) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|it| it.problem.as_deref() == Some(problem))
+}
+
+/// Whether the same may work a little later: the gateway is away or busy.
+pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<Refusal>() {
+        Some(Refusal { status, .. }) => {
+            status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+        }
+        None => error.chain().any(<dyn std::error::Error>::is::<reqwest::Error>),
+    }
 }
 
 /// Says `what` is missing where the API found nothing. What belongs to somebody else is

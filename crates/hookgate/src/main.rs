@@ -8,6 +8,7 @@ mod config;
 mod dotenv;
 mod environment;
 mod exit;
+mod follow;
 mod fresh;
 mod input;
 mod live;
@@ -17,6 +18,7 @@ mod output;
 mod placeholder;
 mod random;
 mod record;
+mod sse;
 mod stored;
 mod surroundings;
 
@@ -64,6 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
             command::secret::rewrap(&folder, json, &environment)
         }
         Command::Events(command) => command::events::run(command, &environment),
+        Command::Listen(flags) => command::listen::run(&flags, &environment),
         Command::Rejections(command) => command::rejections::run(command, &environment),
         Command::Tenant(command) => command::tenant::run(command, &environment),
         Command::Binding(command) => command::binding::run(command, &environment),

@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookgate_core::event::Kind;
-use hookgate_core::time::Timestamp;
 use hookgate_core::{mask, provider};
 use hookgate_store::{
     Archive, Body, EventFilter, EventId, Order, Page, RejectionFilter, Status, parse_rejection_id,
@@ -130,37 +129,12 @@ impl Stored {
         }
     }
 
-    /// A walk that begins behind the newest record that there is now.
-    pub(crate) async fn news(&self, filter: EventFilter) -> anyhow::Result<(Walk, Vec<Value>)> {
+    /// A walk that begins behind the newest event that there is now.
+    pub(crate) async fn news(&self, filter: EventFilter) -> anyhow::Result<Walk> {
         let mut back = Walk::new(List::Events(EventFilter::default()), Order::NewestFirst);
         let newest = back.next(self, 1).await?.pop();
-        let Some(seq) = newest.as_ref().and_then(seq) else {
-            return Ok((Walk::new(List::Events(filter), Order::OldestFirst), Vec::new()));
-        };
-        if let Self::Folder(_) = self {
-            let place = Place::After(seq);
-            return Ok((
-                Walk { list: List::Events(filter), order: Order::OldestFirst, place },
-                Vec::new(),
-            ));
-        }
-        // A cursor of the API names a place and no filter. To get one near the end, the
-        // list is read from the newest record's time on; the walk then goes on without
-        // that bound, because a late event has an earlier time than those before it.
-        let at = newest
-            .as_ref()
-            .and_then(|it| it.get("received_at")?.as_str().and_then(Timestamp::parse));
-        let near = EventFilter { since: at, ..EventFilter::default() };
-        let mut walk = Walk::new(List::Events(near), Order::OldestFirst);
-        loop {
-            let mut page = walk.next(self, PAGE).await?;
-            let reached = page.last().and_then(self::seq).is_none_or(|last| last >= seq);
-            if reached {
-                page.retain(|it| self::seq(it).is_some_and(|it| it > seq));
-                walk.list = List::Events(filter);
-                return Ok((walk, page));
-            }
-        }
+        let place = newest.as_ref().and_then(seq).map_or(Place::Start, Place::After);
+        Ok(Walk { list: List::Events(filter), order: Order::OldestFirst, place })
     }
 }
 
@@ -335,7 +309,8 @@ pub(crate) fn one_of(
     }
 }
 
-fn event_query(filter: &EventFilter) -> Vec<(&'static str, String)> {
+/// The filter as the API takes it.
+pub(crate) fn event_query(filter: &EventFilter) -> Vec<(&'static str, String)> {
     let rows = [
         ("provider", filter.provider.clone()),
         ("source", filter.source.clone()),

@@ -1,5 +1,7 @@
 //! Reads a stream of server-sent events as it comes.
 
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -79,7 +81,7 @@ impl Following {
             if message.comment == comment {
                 break;
             }
-            all += &format!("{message:?}\n");
+            writeln!(all, "{message:?}").unwrap();
         }
         all
     }

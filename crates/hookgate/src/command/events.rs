@@ -1,8 +1,7 @@
 //! `hookgate events`: what is stored.
 
 mod decisions;
-
-use std::time::Duration;
+mod tail;
 
 use hookgate_core::mask::visible;
 use hookgate_store::Order;
@@ -18,9 +17,6 @@ use crate::output::{self, line, table};
 use crate::record;
 use crate::stored::{self, List, Stored, Walk, text, time};
 
-/// How often `tail` looks for new events. A person does not see the difference to less.
-const TAIL_INTERVAL: Duration = Duration::from_millis(500);
-
 /// How many records are read at once.
 const PAGE: usize = 500;
 
@@ -34,8 +30,7 @@ pub(crate) fn run(command: Events, environment: &Environment) -> anyhow::Result<
             Events::List { filter, limit, from } => list(&filter, limit, &from, environment).await,
             Events::Show { id, from } => show(&id, &from, environment).await,
             Events::Tail { filter, from_start, from } => {
-                let start = if from_start { Start::Oldest } else { Start::Now };
-                tail(&filter, start, &from, environment).await
+                tail::run(&filter, from_start, &from, environment).await
             }
             Events::Release { id, tenant, json } => {
                 decisions::release(&id, tenant.as_deref(), json, environment).await
@@ -49,13 +44,6 @@ pub(crate) fn run(command: Events, environment: &Environment) -> anyhow::Result<
             }
         }
     })
-}
-
-/// Where `tail` begins.
-#[derive(Clone, Copy)]
-enum Start {
-    Oldest,
-    Now,
 }
 
 async fn list(
@@ -130,36 +118,6 @@ async fn show(id: &str, from: &From, environment: &Environment) -> anyhow::Resul
     record::print(&event, &["tool_calls"])?;
     tool_calls::print_of(&event)?;
     Ok(Outcome::Done)
-}
-
-async fn tail(
-    filter: &EventFilter,
-    start: Start,
-    from: &From,
-    environment: &Environment,
-) -> anyhow::Result<Outcome> {
-    let filter = stored::event_filter(filter)?;
-    let stored = Stored::open(from, environment).await?;
-    let (mut walk, mut events) = match start {
-        Start::Oldest => (Walk::new(List::Events(filter), Order::OldestFirst), Vec::new()),
-        Start::Now => stored.news(filter).await?,
-    };
-    if !from.json {
-        output::remark("Waiting for events. Ctrl-C ends it.");
-    }
-    loop {
-        for event in &events {
-            if from.json {
-                line(event)?;
-            } else {
-                line(row(event).join("  "))?;
-            }
-        }
-        events = walk.next(&stored, PAGE).await?;
-        if events.is_empty() {
-            tokio::time::sleep(TAIL_INTERVAL).await;
-        }
-    }
 }
 
 /// Prints each event with its exact body, oldest first.

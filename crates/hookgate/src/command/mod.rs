@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod init;
 pub(crate) mod key;
 mod limits;
+pub(crate) mod listen;
 pub(crate) mod rejections;
 pub(crate) mod secret;
 pub(crate) mod send;

@@ -139,7 +139,7 @@ impl House {
             Some(address) => Some(bind(address, "[server] admin_listen").await?),
             None => None,
         };
-        let signals = Signals::new()?;
+        let stop = Signals::new()?.watch();
 
         let facts = Facts {
             config: &self.config,
@@ -167,7 +167,6 @@ impl House {
         };
         live.apply(None).await;
 
-        let stop = signals.watch();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());

@@ -75,7 +75,8 @@ impl Bench {
         fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command in the folder, with its output piped.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
         command
             .args(arguments)

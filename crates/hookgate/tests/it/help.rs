@@ -18,6 +18,7 @@ fn the_help_fits_a_screen() {
       sign           Print the headers that prove a body
       verify         Judge a captured request offline, and say what is wrong with it
       events         List, show, follow and export stored events
+      listen         Pass live events on to a server on your own machine
       rejections     List and show refused requests, and judge them again
       tenant         Add, change and erase tenants, whose data must never meet
       binding        Say which ids of the providers are whose
@@ -82,6 +83,7 @@ fn every_command_has_a_help() {
         "events tail",
         "events export",
         "events show",
+        "listen",
         "rejections list",
         "rejections show",
         "rejections retry",

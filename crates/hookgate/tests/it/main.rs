@@ -12,6 +12,7 @@ mod bench;
 mod canary;
 mod environment;
 mod help;
+mod listen;
 mod listening;
 mod mightycall;
 mod reading;
