@@ -11,10 +11,10 @@ use axum::http::header::{
 use axum::response::Response;
 use bytes::Bytes;
 use hookgate_core::json;
+use hookgate_core::mask::Masker;
 use http_body_util::channel::{Channel, Sender};
 use tokio::runtime::Handle;
 
-use crate::masked::Masker;
 use crate::problem::Problem;
 
 /// Read from a file at once, in bytes.

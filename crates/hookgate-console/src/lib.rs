@@ -32,7 +32,6 @@ mod events;
 mod guard;
 mod idempotency;
 mod keys;
-mod masked;
 mod metrics;
 mod page;
 mod policy;

@@ -24,6 +24,7 @@ pub mod scheme;
 pub mod secret;
 pub mod sign;
 pub mod source;
+pub mod standard_webhooks;
 pub mod tenant;
 pub mod time;
 pub mod tool;

@@ -1,6 +1,10 @@
 //! What must not be seen: credentials inside bodies, and characters that deceive.
 
+mod bytes;
+
 use serde_json::Value;
+
+pub use self::bytes::Masker;
 
 /// Keys whose values are credentials, wherever they stand in a body. Compared without
 /// case, `_` and `-`. Sources: MightyCall's `ApiKey`; Vapi's Twilio credentials,

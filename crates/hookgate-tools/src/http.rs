@@ -13,7 +13,6 @@ mod address;
 mod answer;
 mod credentials;
 mod headers;
-mod signature;
 #[cfg(test)]
 mod tests;
 

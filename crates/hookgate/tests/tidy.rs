@@ -14,6 +14,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hookgate-egress", &["hookgate-core"]),
     ("hookgate-secrets", &["hookgate-core", "hookgate-store", "hookgate-egress"]),
     ("hookgate-tools", &["hookgate-core", "hookgate-store", "hookgate-egress", "hookgate-secrets"]),
+    (
+        "hookgate-dispatch",
+        &["hookgate-core", "hookgate-store", "hookgate-egress", "hookgate-secrets"],
+    ),
     ("hookgate-ingress", &["hookgate-core", "hookgate-store", "hookgate-tools"]),
     ("hookgate-console", &["hookgate-core", "hookgate-store", "hookgate-secrets"]),
     ("hookgate-square", &[]),

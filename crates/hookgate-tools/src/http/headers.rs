@@ -2,6 +2,7 @@
 
 use hookgate_core::digest::sha256;
 use hookgate_core::secret::Secret;
+use hookgate_core::standard_webhooks;
 use hookgate_core::tool::settings::HttpTool;
 use hookgate_core::tool::template::{Piece, as_text, is_of, lookup, pieces};
 use hookgate_secrets::Secrets;
@@ -9,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
 
 use super::credentials::{Credentials, Hidden};
-use super::{HttpPlan, Unusable, signature};
+use super::{HttpPlan, Unusable};
 use crate::work::Work;
 
 /// The longest value of a header, in bytes. Servers take 8 KiB for all of them.
@@ -56,11 +57,11 @@ pub(super) async fn make(
     if let Some(reference) = &tool.signed_with {
         let secret = credentials.resolve(reference).await?;
         let id = key.map_or_else(|| id(plan, work), str::to_owned);
-        if let Some(key) = secret.expose().strip_prefix(signature::PREFIX) {
+        if let Some(key) = secret.expose().strip_prefix(standard_webhooks::PREFIX) {
             credentials.used.add(Secret::new(key));
         }
         let body = plan.body.as_deref().unwrap_or_default();
-        let signed = signature::sign(&secret, &id, body, work.now)
+        let signed = standard_webhooks::sign(&[secret], &id, body, work.now)
             .ok_or(Unusable::Configuration("it is signed with what is no secret"))?;
         for (name, text) in signed {
             map.insert(name, HeaderValue::try_from(text).map_err(|_| Unusable::Arguments)?);

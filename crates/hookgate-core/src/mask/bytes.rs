@@ -4,12 +4,12 @@
 //! The masker follows the grammar only as far as it needs to. What it is fed was walked
 //! strictly before, so it is one JSON object.
 
-use hookgate_core::json;
-use hookgate_core::mask::{MASK, is_credential};
+use super::{MASK, is_credential};
+use crate::json;
 
 /// What a key may have as it is written, in bytes: what is longer was refused before, even
 /// if each character of it is an escape (`\u005f`).
-const KEY_BYTES_MAX: usize = json::KEY_BYTES_MAX * 6;
+const KEY_BYTES_MAX: usize = json::KEY_BYTES_MAX.saturating_mul(6);
 
 /// What an open object or list is to the masker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ enum State {
 
 /// Masks a body that comes in pieces.
 #[derive(Debug)]
-pub(crate) struct Masker {
+pub struct Masker {
     state: State,
     places: Vec<Place>,
     /// Whether a key comes next, not a value.
@@ -50,8 +50,16 @@ pub(crate) struct Masker {
     muted: Option<usize>,
 }
 
+impl Default for Masker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Masker {
-    pub(crate) fn new() -> Self {
+    /// A masker at the start of a body.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             state: State::Between,
             places: Vec::new(),
@@ -62,7 +70,7 @@ impl Masker {
     }
 
     /// Takes the next piece, and adds to `out` what of it may be seen.
-    pub(crate) fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         for byte in piece {
             self.step(*byte, out);
         }
@@ -234,7 +242,7 @@ mod tests {
             "phoneNumber": {"twilioApiSecret": null}, "tokens": 3, "headers": {"a": "b"},
         });
         let mut expected = body.clone();
-        hookgate_core::mask::credentials(&mut expected);
+        crate::mask::credentials(&mut expected);
         for text in [body.to_string(), serde_json::to_string_pretty(&body).unwrap()] {
             let masked: serde_json::Value = serde_json::from_str(&masked(&text)).unwrap();
             assert_eq!(masked, expected);

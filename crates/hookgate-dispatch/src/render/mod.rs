@@ -1,0 +1,91 @@
+//! What is made of an event for a destination: one file for each kind of message.
+//!
+//! What holds:
+//!
+//! - **Nothing of the sender's becomes a header's name**, and nothing of it reaches a value
+//!   before it was made printable ASCII ([`http::header_value`]).
+//! - **No proof of the provider's goes on**: its signatures and tokens are nobody's business
+//!   but ours. A receiver verifies our signature.
+//! - **A tenant gets no credentials**: where a body has some (an account's key, the URL that
+//!   steers a call) they are masked. The operator's own destinations get the exact bytes.
+//! - **A message for people says what happened, not what was said**, unless a template asks
+//!   for it.
+
+pub mod cloudevents;
+pub mod discord;
+pub mod http;
+pub mod ntfy;
+pub mod slack;
+pub mod text;
+
+use std::fmt;
+
+use ::http::HeaderMap;
+use bytes::Bytes;
+use hookgate_core::tenant::Scope;
+use hookgate_egress::Url;
+use hookgate_store::Event;
+use serde_json::Value;
+
+/// What is to be told.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// Its body, byte for byte.
+    pub body: &'a Bytes,
+    /// What it says, in the form that is the same for every provider.
+    pub canonical: &'a Value,
+    /// The id of the message: the same for each attempt, another for each replay.
+    pub id: &'a str,
+    /// Which replay this is; 0 for the first delivery.
+    pub replay: u32,
+    /// Whose destination it is.
+    pub scope: &'a Scope,
+    /// Where the gateway is reached from outside, without a slash at its end.
+    pub public_url: Option<&'a str>,
+}
+
+/// What is sent, by `POST`. An HTTP destination's is signed besides.
+#[derive(Clone)]
+pub struct Rendered {
+    /// Where to.
+    pub url: Url,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is nothing to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrenderable {
+    /// The destination's URL is none.
+    #[error("the destination's URL cannot be read")]
+    Url,
+    /// The body is no JSON object, so its credentials cannot be masked, and the destination
+    /// is a tenant's.
+    #[error("the body cannot be read, and so its credentials cannot be masked")]
+    Unmaskable,
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Subject")
+            .field("event", &self.event.id)
+            .field("body_bytes", &self.body.len())
+            .field("id", &self.id)
+            .field("replay", &self.replay)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Rendered {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Rendered")
+            .field("origin", &hookgate_egress::origin(&self.url))
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,5 @@
+//! Deliveries as a receiver sees them: a real store, real servers on loopback, real bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod render;
