@@ -22,6 +22,7 @@ use std::fmt;
 
 use ::http::HeaderMap;
 use bytes::Bytes;
+use hookgate_core::delivery::{DestinationKind, DestinationSettings, Format};
 use hookgate_core::tenant::Scope;
 use hookgate_egress::Url;
 use hookgate_store::Event;
@@ -55,6 +56,27 @@ pub struct Rendered {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+}
+
+/// What a destination gets of this event.
+///
+/// # Errors
+///
+/// Why there is nothing to send.
+pub fn render(
+    subject: &Subject<'_>,
+    settings: &DestinationSettings,
+) -> Result<Rendered, Unrenderable> {
+    let url: Url = settings.url.parse().map_err(|_| Unrenderable::Url)?;
+    let template = settings.template.as_deref();
+    Ok(match (settings.kind, settings.format) {
+        (DestinationKind::Http, Format::Raw) => return http::raw(subject, url),
+        (DestinationKind::Http, Format::Canonical) => http::canonical(subject, url),
+        (DestinationKind::Http, Format::Cloudevents) => cloudevents::structured(subject, url),
+        (DestinationKind::Slack, _) => slack::message(subject, url, template),
+        (DestinationKind::Discord, _) => discord::message(subject, url, template),
+        (DestinationKind::Ntfy, _) => ntfy::message(subject, url, template),
+    })
 }
 
 /// Why there is nothing to send.
