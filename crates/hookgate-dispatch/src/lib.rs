@@ -1,9 +1,32 @@
-//! Deliveries: what is made of a stored event for a destination, and how it is sent.
+//! Deliveries: what is made of a stored event for a destination, and how it gets there.
+//!
+//! [`Dispatcher::run`] is the whole of it. What holds there:
+//!
+//! - **At least once.** A delivery comes about in the same transaction in which the cursor
+//!   moves past its event, and ends in the same in which its last attempt is kept. Between
+//!   them a crash repeats an attempt, with the same `webhook-id`.
+//! - **Nothing but what was accepted, and to nobody but whose it is.** An event is read within
+//!   the scope of its destination's owner, once more at each attempt.
+//! - **The journal is the queue.** What is in memory is what is under way; everything that is
+//!   told to this crate it would find by itself a second later.
+//! - **No redirect is followed, and no address is reached that the operator does not allow.**
+//! - **Nothing of a URL but its origin, and nothing of a secret, a body or an answer is in a
+//!   log, an error or a metric.**
+//!
+//! Reading order: `dispatcher.rs` (the loop), `reader.rs` (which events, for whom),
+//! `attempt.rs` (one attempt), `render/` (what is sent), `send.rs` (what an answer means).
 
 pub mod render;
 
+mod attempt;
+mod bodies;
+mod dispatcher;
+mod document;
 mod metrics;
+mod reader;
 mod retry_after;
 mod send;
 
+pub use self::attempt::secret_label;
+pub use self::dispatcher::{Clock, DispatchSettings, Dispatcher, IN_FLIGHT_MAX, STOP_WAIT};
 pub use self::metrics::DeliveryMetrics;

@@ -1,10 +1,12 @@
 //! What is counted of deliveries. Destinations are no labels: there may be thousands, and
 //! their names are their tenants'.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use hookgate_core::delivery::AttemptOutcome;
+use hookgate_core::time::Timestamp;
+use hookgate_store::DeliveryCounts;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -29,12 +31,15 @@ pub struct DeliveryMetrics {
     pub(crate) leases_lost: Counter,
     pub(crate) panics: Counter,
     pub(crate) in_flight: Gauge,
-    pub(crate) pending: Gauge,
-    pub(crate) failed: Gauge,
-    pub(crate) dead_ours: Gauge,
-    pub(crate) stuck: Gauge,
-    pub(crate) behind: Gauge<i64, AtomicI64>,
-    pub(crate) oldest_seconds: Gauge<f64, AtomicU64>,
+    pending: Gauge,
+    failed: Gauge,
+    dead_ours: Gauge,
+    skipped: Gauge,
+    stuck: Gauge,
+    open_breakers: Gauge,
+    disabled_now: Gauge,
+    pub(crate) behind: Gauge,
+    oldest_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl DeliveryMetrics {
@@ -52,7 +57,10 @@ impl DeliveryMetrics {
             pending: Gauge::default(),
             failed: Gauge::default(),
             dead_ours: Gauge::default(),
+            skipped: Gauge::default(),
             stuck: Gauge::default(),
+            open_breakers: Gauge::default(),
+            disabled_now: Gauge::default(),
             behind: Gauge::default(),
             oldest_seconds: Gauge::default(),
         };
@@ -70,7 +78,7 @@ impl DeliveryMetrics {
         let counters = [
             ("hookgate_deliveries_enqueued", "Deliveries that came about", &it.enqueued),
             (
-                "hookgate_destinations_disabled",
+                "hookgate_destination_disablings",
                 "Destinations that were disabled by what their endpoint answered",
                 &it.disabled,
             ),
@@ -99,9 +107,20 @@ impl DeliveryMetrics {
             ),
             (
                 "hookgate_deliveries_stuck",
-                "Deliveries whose lease ran out without an end: there should be none",
+                "Deliveries that are due for long although nothing stands in their way: there should be none",
                 &it.stuck,
             ),
+            (
+                "hookgate_deliveries_skipped",
+                "Deliveries that were not tried because their destination was disabled",
+                &it.skipped,
+            ),
+            (
+                "hookgate_delivery_breakers_open",
+                "Destinations that failed so often that one delivery at a time is tried",
+                &it.open_breakers,
+            ),
+            ("hookgate_destinations_disabled", "Destinations that are disabled", &it.disabled_now),
             (
                 "hookgate_delivery_events_behind",
                 "Places in the journal between the latest event and the last that was looked at",
@@ -117,6 +136,24 @@ impl DeliveryMetrics {
             it.oldest_seconds.clone(),
         );
         metrics
+    }
+
+    /// Notes what waits.
+    pub(crate) fn waiting(&self, counts: &DeliveryCounts, now: Timestamp) {
+        let gauges = [
+            (&self.pending, counts.pending),
+            (&self.failed, counts.failed),
+            (&self.dead_ours, counts.dead_ours),
+            (&self.skipped, counts.skipped),
+            (&self.stuck, counts.stuck),
+            (&self.open_breakers, counts.open_breakers),
+            (&self.disabled_now, counts.disabled),
+        ];
+        for (gauge, count) in gauges {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let waits = counts.oldest_due.map_or(Duration::ZERO, |it| it.age(now));
+        self.oldest_seconds.set(waits.as_secs_f64());
     }
 
     /// Counts an attempt that has ended.

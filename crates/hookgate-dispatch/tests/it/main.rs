@@ -2,4 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bench;
+mod crash;
+mod delivery;
+mod receiver;
 mod render;
+mod tenants;

@@ -1,0 +1,244 @@
+//! The dispatcher: [`Dispatcher::run`] is its life. A reader makes deliveries of events
+//! (`reader.rs`); what is due is leased here, and each lease is one attempt (`attempt.rs`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookgate_core::time::Timestamp;
+use hookgate_egress::Egress;
+use hookgate_secrets::Secrets;
+use hookgate_store::{Leased, RegistryError, Store};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::attempt;
+use crate::bodies::Bodies;
+use crate::metrics::DeliveryMetrics;
+use crate::reader;
+
+/// How long an attempt has its delivery for itself. The longest deadline of a destination is
+/// shorter, so that an attempt that runs into it can still be settled.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// Attempts under way at once. Each is a connection, and some KiB.
+pub const IN_FLIGHT_MAX: usize = 256;
+
+/// Deliveries that are leased in one transaction.
+const LEASED_MAX: u32 = 64;
+
+/// The longest wait until it is looked whether something has become due: a clock may be set.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The shortest.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+
+/// How long nothing is tried after the store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the counters of what waits are read.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a dispatcher that stops waits for attempts under way, unless set: less than
+/// process managers wait before they kill (Docker: 10 s).
+pub const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What a dispatcher is made of.
+pub struct DispatchSettings {
+    /// Where events and deliveries are.
+    pub store: Store,
+    /// What opens the secrets of destinations.
+    pub secrets: Arc<Secrets>,
+    /// The way out.
+    pub egress: Egress,
+    /// The waits between attempts.
+    pub schedule: Arc<[Duration]>,
+    /// The counters.
+    pub metrics: DeliveryMetrics,
+    /// What time it is.
+    pub clock: Clock,
+    /// Draws a number of 0 to 1, which moves waits a little.
+    pub chance: fn() -> f64,
+    /// Where the gateway is reached from outside.
+    pub public_url: Option<String>,
+    /// Attempts under way at once, at most.
+    pub in_flight_max: usize,
+    /// How long attempts under way may take when it stops.
+    pub stop_wait: Duration,
+}
+
+/// Delivers events to destinations. Clones share it.
+#[derive(Clone)]
+pub struct Dispatcher(Arc<Shared>);
+
+/// What the reader, the loop and every attempt share.
+pub(crate) struct Shared {
+    pub(crate) settings: DispatchSettings,
+    pub(crate) bodies: Bodies,
+    /// How often somebody asked whether everything is done.
+    pub(crate) asked: watch::Sender<u64>,
+    /// Up to which of those questions every event was read.
+    pub(crate) read: watch::Sender<u64>,
+    /// Up to which of them nothing was left to be tried.
+    idle: watch::Sender<u64>,
+}
+
+impl Dispatcher {
+    /// A dispatcher. Nothing happens before [`Self::run`].
+    #[must_use]
+    pub fn new(mut settings: DispatchSettings) -> Self {
+        if let Some(url) = &mut settings.public_url {
+            url.truncate(url.trim_end_matches('/').len());
+        }
+        Self(Arc::new(Shared {
+            settings,
+            bodies: Bodies::new(),
+            asked: watch::Sender::new(0),
+            read: watch::Sender::new(0),
+            idle: watch::Sender::new(0),
+        }))
+    }
+
+    /// Delivers until `stop` is done. Then nothing new is begun, and what is under way may
+    /// take a little longer; what is cut off is tried again after the next start. True if
+    /// nothing was.
+    ///
+    /// Only one runs at a time for a store, which takes leases back that were left when it was
+    /// opened.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) -> bool {
+        let shared = &self.0;
+        let mut beside = JoinSet::new();
+        beside.spawn(reader::follow(Arc::clone(shared)));
+        beside.spawn(count(Arc::clone(shared)));
+        let mut attempts = JoinSet::new();
+        tokio::select! {
+            () = stop => {}
+            () = shared.deliver(&mut attempts) => {}
+        }
+        beside.shutdown().await;
+        let settled = async { while attempts.join_next().await.is_some() {} };
+        let all = tokio::time::timeout(shared.settings.stop_wait, settled).await.is_ok();
+        attempts.shutdown().await;
+        all
+    }
+
+    /// Waits until every event that was stored before is read and nothing is left that is due
+    /// now: all of it arrived, or is due later. For those who want to see the end of
+    /// something.
+    pub async fn idle(&self) {
+        let shared = &self.0;
+        let mut idle = shared.idle.subscribe();
+        let mut question = 0;
+        shared.asked.send_modify(|asked| {
+            *asked = asked.saturating_add(1);
+            question = *asked;
+        });
+        // The sender is as old as the dispatcher.
+        let _ = idle.wait_for(|answered| *answered >= question).await;
+    }
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.settings.clock)()
+    }
+
+    /// Leases what is due and makes an attempt of each lease. Never ends by itself.
+    async fn deliver(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        let registry = self.settings.store.registry();
+        let mut changed = registry.deliveries_changed();
+        let mut read = self.read.subscribe();
+        loop {
+            while attempts.try_join_next().is_some() {}
+            changed.borrow_and_update();
+            let asked = *read.borrow_and_update();
+            let now = self.now();
+            let free = self.settings.in_flight_max.saturating_sub(attempts.len());
+            let wanted = u32::try_from(free).unwrap_or(LEASED_MAX).min(LEASED_MAX);
+            let looked = match self.lease(now, wanted).await {
+                Ok(leased) => {
+                    if leased.is_empty() && attempts.is_empty() {
+                        self.idle.send_replace(asked);
+                    }
+                    for leased in leased {
+                        attempts.spawn(attempt::run(Arc::clone(self), leased));
+                    }
+                    registry.next_delivery().await
+                }
+                Err(error) => Err(error),
+            };
+            let count = i64::try_from(attempts.len()).unwrap_or(i64::MAX);
+            self.settings.metrics.in_flight.set(count);
+            let pause = match looked {
+                Ok(Some(at)) => at.ahead(now).clamp(LOOK_PAUSE, LOOK_INTERVAL),
+                Ok(None) => LOOK_INTERVAL,
+                Err(error) => {
+                    failed(&error, "deliveries cannot be leased");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    continue;
+                }
+            };
+            let is_full = attempts.len() >= self.settings.in_flight_max;
+            let slept = tokio::time::sleep(pause);
+            tokio::pin!(slept);
+            loop {
+                tokio::select! {
+                    // One that ended was settled, and that is a change already.
+                    Some(_) = attempts.join_next() => {
+                        if is_full || attempts.is_empty() {
+                            break;
+                        }
+                    }
+                    _ = changed.changed(), if !is_full => break,
+                    _ = read.changed(), if !is_full => break,
+                    () = &mut slept, if !is_full => break,
+                }
+            }
+        }
+    }
+
+    async fn lease(&self, now: Timestamp, wanted: u32) -> Result<Vec<Leased>, RegistryError> {
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        self.settings.store.registry().lease_deliveries(now, wanted, now.plus(LEASE)).await
+    }
+}
+
+/// Keeps the counters of what waits.
+async fn count(shared: Arc<Shared>) {
+    let registry = shared.settings.store.registry();
+    let metrics = &shared.settings.metrics;
+    loop {
+        let now = shared.now();
+        match registry.delivery_counts(now).await {
+            Ok(counts) => metrics.waiting(&counts, now),
+            Err(error) => failed(&error, "deliveries cannot be counted"),
+        }
+        tokio::time::sleep(COUNT_INTERVAL).await;
+    }
+}
+
+/// The chain of causes, once, where it is handled.
+pub(crate) fn failed(error: &(dyn std::error::Error + 'static), what: &'static str) {
+    tracing::error!(error, "{what}");
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Dispatcher").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DispatchSettings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("DispatchSettings")
+            .field("schedule", &self.schedule)
+            .field("in_flight_max", &self.in_flight_max)
+            .field("stop_wait", &self.stop_wait)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! What an event says, as JSON: for filters, for templates, and for who wants it in the form
+//! that is the same for every provider.
+
+use hookgate_core::delivery::{DestinationKind, DestinationSettings, Format};
+use hookgate_store::Event;
+use serde_json::{Map, Value, json};
+
+/// The largest body that is read for what it says, in bytes. Larger ones hold recordings;
+/// their events say what their heads say.
+pub(crate) const READ_BYTES_MAX: u64 = 8 << 20;
+
+/// The member of a filter's document with what the provider sent.
+const BODY: &str = "body";
+
+/// The canonical event. Without its body it says what its head says.
+pub(crate) fn canonical(event: &Event, body: Option<&[u8]>) -> Value {
+    // Only what a body says needs it.
+    let _ = body;
+    json!({
+        "version": 1,
+        "event_id": event.id.to_string(),
+        "kind": event.kind,
+        "type": event.event_type,
+        "provider": event.provider,
+        "source": event.source,
+        "tenant": event.tenant,
+        "conversation_id": event.conversation_id,
+        "external_id": event.external_id,
+        "received_at": event.received_at.to_string(),
+    })
+}
+
+/// Whether a destination has to have the body to be told of an event.
+pub(crate) fn needs_body(settings: &DestinationSettings, event: &Event) -> bool {
+    let is_small = event.size <= READ_BYTES_MAX;
+    match settings.kind {
+        DestinationKind::Http => is_small || settings.format == Format::Raw,
+        // Our own templates say what the head says.
+        _ => is_small && settings.template.is_some(),
+    }
+}
+
+/// Whether all that a destination asks of an event holds.
+pub(crate) fn matches(settings: &DestinationSettings, event: &Event, body: Option<&[u8]>) -> bool {
+    if settings.filter.is_empty() {
+        return true;
+    }
+    let mut document = canonical(event, body);
+    let asks = settings.filter.iter().any(|it| {
+        it.pointer.strip_prefix('/').is_some_and(|it| it.split('/').next() == Some(BODY))
+    });
+    if asks {
+        // What is no JSON is not there.
+        let read = body.and_then(|it| serde_json::from_slice(it).ok()).unwrap_or(Value::Null);
+        if !document.is_object() {
+            document = Value::Object(Map::new());
+        }
+        if let Some(document) = document.as_object_mut() {
+            document.insert(BODY.to_owned(), read);
+        }
+    }
+    settings.matches(&document)
+}

@@ -1,0 +1,313 @@
+//! Follows the journal, and what was decided on its events later, and makes deliveries of
+//! what destinations want. Two cursors, each kept in the transaction of the deliveries that
+//! were made up to it: nothing is left out, and nothing comes about twice.
+//!
+//! Which events:
+//!
+//! - Accepted ones alone. A tenant's destinations get the tenant's, the operator's get all.
+//! - What a destination was there for: an event that was received before it was made is not
+//!   passed on, but for one that was accepted late.
+//! - Not what repeats another one, even with other bytes: it is in the journal, linked.
+//! - **What is released or attributed anew** is found in the list of decisions, and passed on
+//!   as if it had come then. A destination that had it already does not get it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookgate_core::tenant::{Scope, TenantId};
+use hookgate_core::time::Timestamp;
+use hookgate_store::{
+    Destination, Event, EventFilter, NewDelivery, Order, Page, ReadError, RegistryError, Rows,
+    Status,
+};
+use tokio::sync::watch;
+
+use crate::dispatcher::{Shared, failed};
+use crate::document::{READ_BYTES_MAX, matches};
+
+/// Events that are read at once.
+const EVENTS_MAX: usize = 256;
+
+/// Decisions that are read at once.
+const DECISIONS_MAX: u32 = 64;
+
+/// Deliveries that are made in one transaction, unless one event makes more.
+const DELIVERIES_MAX: usize = 1_024;
+
+/// How far a cursor may lie behind what was read and wanted by nobody. A start reads so much
+/// again, and nobody waits for a disk each time that an event is nobody's concern.
+const BEHIND_MAX: u64 = 4_096;
+
+/// How often decisions are looked for. Nothing tells of them.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How long nothing is read after something failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The cursor in the journal.
+const EVENTS: &str = "deliveries";
+
+/// The cursor in the list of decisions.
+const DECISIONS: &str = "deliveries.decisions";
+
+/// Why it stopped for a moment.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// An event cannot be read.
+    #[error("reading events failed")]
+    Reading(#[from] ReadError),
+    /// The registry does not answer.
+    #[error("the registry failed")]
+    Registry(#[from] RegistryError),
+}
+
+/// How far it is with one cursor.
+struct Cursor {
+    name: &'static str,
+    /// As it is kept.
+    kept: u64,
+    /// What was read.
+    read: u64,
+}
+
+struct Reader {
+    shared: Arc<Shared>,
+    listed: watch::Receiver<u64>,
+    changed: watch::Receiver<u64>,
+    destinations: Vec<Destination>,
+    events: Cursor,
+    decisions: Cursor,
+}
+
+/// Follows for ever.
+pub(crate) async fn follow(shared: Arc<Shared>) {
+    let mut asked = shared.asked.subscribe();
+    let mut reader = loop {
+        match Reader::new(&shared).await {
+            Ok(reader) => break reader,
+            Err(error) => failed(&error, "the cursors of deliveries cannot be read"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let mut answered = 0;
+    loop {
+        let question = *asked.borrow_and_update();
+        if let Err(error) = reader.catch_up(question != answered).await {
+            failed(&error, "deliveries cannot be made of events");
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        answered = question;
+        shared.read.send_replace(question);
+        tokio::select! {
+            _ = reader.listed.changed() => {}
+            _ = asked.changed() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+}
+
+impl Reader {
+    async fn new(shared: &Arc<Shared>) -> Result<Self, Failed> {
+        let store = &shared.settings.store;
+        let registry = store.registry();
+        let mut changed = registry.destinations_changed();
+        changed.mark_changed();
+        Ok(Self {
+            shared: Arc::clone(shared),
+            listed: store.listed(),
+            changed,
+            destinations: Vec::new(),
+            events: Cursor::new(EVENTS, registry.cursor(EVENTS).await?),
+            decisions: Cursor::new(DECISIONS, registry.cursor(DECISIONS).await?),
+        })
+    }
+
+    /// Reads everything that there is; with every receipt that was issued before, if it is
+    /// asked for.
+    async fn catch_up(&mut self, is_asked: bool) -> Result<(), Failed> {
+        if is_asked {
+            // A read waits for the index; what it finds is read below.
+            let after = Some(self.events.read);
+            let page = Page { order: Order::OldestFirst, after, limit: 1 };
+            let store = &self.shared.settings.store;
+            store.events(&Scope::Operator, EventFilter::default(), page).await?;
+        }
+        while self.read_events().await? {}
+        while self.read_decisions().await? {}
+        Ok(())
+    }
+
+    /// Reads a page of events; says whether there may be more.
+    async fn read_events(&mut self) -> Result<bool, Failed> {
+        let end = *self.listed.borrow_and_update();
+        let behind = end.saturating_sub(self.events.read);
+        let metrics = &self.shared.settings.metrics;
+        metrics.behind.set(i64::try_from(behind).unwrap_or(i64::MAX));
+        if behind == 0 {
+            return Ok(false);
+        }
+        // After `end` is known: a destination that is made later was made after its events.
+        self.look_up_destinations().await?;
+        if self.destinations.is_empty() {
+            self.enqueue(Which::Events, end, Vec::new()).await?;
+            return Ok(false);
+        }
+        let filter = EventFilter { status: Some(Status::Accepted), ..EventFilter::default() };
+        let page =
+            Page { order: Order::OldestFirst, after: Some(self.events.read), limit: EVENTS_MAX };
+        let store = &self.shared.settings.store;
+        let events = store.events(&Scope::Operator, filter, page).await?;
+        // What came while the page was read may be wanted by who came as well.
+        self.look_up_destinations().await?;
+        let is_last = events.len() < EVENTS_MAX;
+        let mut wanted = Vec::new();
+        let mut last = self.events.read;
+        for event in &events {
+            last = event.seq;
+            wanted.extend(self.wanted(event, None).await?);
+            if wanted.len() >= DELIVERIES_MAX {
+                self.enqueue(Which::Events, last, std::mem::take(&mut wanted)).await?;
+            }
+        }
+        // Behind the last there are others up to the end, which nobody may act on.
+        let to = if is_last { last.max(end) } else { last };
+        self.enqueue(Which::Events, to, wanted).await?;
+        Ok(true)
+    }
+
+    /// Reads a page of decisions; says whether there may be more.
+    async fn read_decisions(&mut self) -> Result<bool, Failed> {
+        let registry = self.shared.settings.store.registry().clone();
+        let behind = self.decisions.read;
+        let reading =
+            tokio::task::spawn_blocking(move || registry.decisions_after(behind, DECISIONS_MAX));
+        let decisions = reading
+            .await
+            .map_err(|error| Failed::Reading(ReadError::Io(std::io::Error::other(error))))??;
+        let Some(last) = decisions.last().map(|it| it.n) else { return Ok(false) };
+        self.look_up_destinations().await?;
+        let mut wanted = Vec::new();
+        for decided in &decisions {
+            let store = &self.shared.settings.store;
+            let found = store.event(&Scope::Operator, decided.decision.event).await;
+            let event = match found {
+                Ok(Some(event)) if event.status == Status::Accepted => event,
+                // One that is damaged does not stop the others.
+                Ok(_) | Err(ReadError::Damaged) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            wanted.extend(self.wanted(&event, Some(decided.decision.at)).await?);
+        }
+        self.enqueue(Which::Decisions, last, wanted).await?;
+        Ok(true)
+    }
+
+    async fn look_up_destinations(&mut self) -> Result<(), Failed> {
+        if self.changed.has_changed().unwrap_or(false) {
+            self.changed.borrow_and_update();
+            let registry = self.shared.settings.store.registry();
+            let looked_up = registry.destinations(&Scope::Operator, Rows::ALL).await;
+            if looked_up.is_err() {
+                self.changed.mark_changed();
+            }
+            self.destinations = looked_up?;
+        }
+        Ok(())
+    }
+
+    /// The deliveries of one event, which was released at this moment if it was.
+    async fn wanted(
+        &self,
+        event: &Event,
+        released: Option<Timestamp>,
+    ) -> Result<Vec<NewDelivery>, Failed> {
+        if event.is_erased || event.duplicate_of.is_some() {
+            return Ok(Vec::new());
+        }
+        let came = released.unwrap_or(event.received_at);
+        let wanting: Vec<_> = self
+            .destinations
+            .iter()
+            .filter(|it| {
+                let tenant = it.tenant.as_ref().map(TenantId::as_str);
+                let is_its = tenant.is_none() || tenant == event.tenant.as_deref();
+                let is_new = came >= it.created_at || event.late && released.is_none();
+                is_its && is_new && it.settings.wants(&event.kind, &event.provider)
+            })
+            .collect();
+        let asks = wanting.iter().any(|it| !it.settings.filter.is_empty());
+        let held = if asks && event.size <= READ_BYTES_MAX {
+            let store = &self.shared.settings.store;
+            match self.shared.bodies.read(store, &Scope::Operator, event).await {
+                Ok(held) => held,
+                // What it says is not known, and nothing else is held up by it.
+                Err(ReadError::Damaged) => None,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            None
+        };
+        let body = held.as_ref().map(|it| &*it.bytes);
+        let deliveries = wanting.into_iter().filter(|it| matches(&it.settings, event, body));
+        Ok(deliveries.map(|it| delivery(it, event)).collect())
+    }
+
+    /// Keeps deliveries and how far it was read for them.
+    async fn enqueue(
+        &mut self,
+        which: Which,
+        to: u64,
+        deliveries: Vec<NewDelivery>,
+    ) -> Result<(), Failed> {
+        let registry = self.shared.settings.store.registry();
+        let cursor = match which {
+            Which::Events => &mut self.events,
+            Which::Decisions => &mut self.decisions,
+        };
+        let is_far = to.saturating_sub(cursor.kept) >= BEHIND_MAX;
+        if deliveries.is_empty() && !is_far && matches!(which, Which::Events) {
+            cursor.read = to;
+            return Ok(());
+        }
+        let count = u64::try_from(deliveries.len()).unwrap_or(u64::MAX);
+        let now = self.shared.now();
+        let moved = hookgate_store::Cursor { name: cursor.name, from: cursor.kept, to };
+        if registry.enqueue_deliveries(moved, deliveries, now).await? {
+            cursor.kept = to;
+            cursor.read = to;
+            self.shared.settings.metrics.enqueued.inc_by(count);
+        } else {
+            // Somebody else moved it: what they read need not be read again.
+            cursor.kept = registry.cursor(cursor.name).await?;
+            cursor.read = cursor.kept;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Events,
+    Decisions,
+}
+
+impl Cursor {
+    const fn new(name: &'static str, at: u64) -> Self {
+        Self { name, kept: at, read: at }
+    }
+}
+
+fn delivery(destination: &Destination, event: &Event) -> NewDelivery {
+    NewDelivery {
+        destination: destination.id,
+        event: event.id,
+        seq: event.seq,
+        tenant: event.tenant.as_deref().and_then(|it| TenantId::parse(it).ok()),
+        source: event.source.clone(),
+        provider: event.provider.clone(),
+        conversation: event.conversation_id.clone(),
+        kind: event.kind.clone(),
+        received_at: event.received_at,
+    }
+}
