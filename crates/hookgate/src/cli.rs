@@ -163,7 +163,11 @@ pub(crate) struct Sign {
 #[command(after_help = "Exit codes: 0 accepted, 1 rejected, 2 a flag is wrong")]
 pub(crate) struct Verify {
     /// elevenlabs, retell, vapi, mightycall or tawk.
-    pub(crate) provider: String,
+    #[arg(required_unless_present = "bundle")]
+    pub(crate) provider: Option<String>,
+    /// Judge each event of an export again, at the time it was received. `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["provider", "scheme", "scheme_config", "old_secret", "header", "body", "at", "method"])]
+    pub(crate) bundle: Option<PathBuf>,
     /// Judge under this scheme [default: all that serve accepts].
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<String>,
@@ -180,15 +184,15 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "HEADER")]
     pub(crate) header: Vec<OsString>,
     /// The exact bytes of the body. `-` is standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) body: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "bundle")]
+    pub(crate) body: Option<PathBuf>,
     /// Judge at this moment, in milliseconds since 1970 [default now].
     #[arg(long, value_name = "MS", allow_hyphen_values = true)]
     pub(crate) at: Option<i64>,
     /// The request's method [default POST].
     #[arg(long)]
     pub(crate) method: Option<String>,
-    /// The request's public URL.
+    /// The request's public URL; of a bundle, its scheme and host [HOOKGATE_PUBLIC_URL].
     #[arg(long)]
     pub(crate) url: Option<String>,
     /// Print the verdict as JSON.

@@ -155,6 +155,8 @@ impl Session<'_> {
     }
 
     fn opened(&mut self, opened: Opened) -> anyhow::Result<()> {
+        // What is said to be passed on is so whatever happens from here on.
+        self.keep_place()?;
         if !std::mem::replace(&mut self.has_begun, true) {
             remark(format_args!(
                 "Passing events of {} on to {}. Ctrl-C ends it.",
@@ -172,7 +174,7 @@ impl Session<'_> {
             }
         }
         self.is_away = false;
-        self.keep_place()
+        Ok(())
     }
 
     /// Passes one event on, however long that takes: the next ones wait.

@@ -1,5 +1,7 @@
 //! `hookgate verify`: judges a captured request offline.
 
+mod bundle;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -24,11 +26,15 @@ use crate::output::line;
 
 /// Runs the command.
 pub(crate) fn run(flags: &Verify, environment: &Environment) -> anyhow::Result<Outcome> {
-    let provider = secret::named(&flags.provider)?;
+    if let Some(path) = &flags.bundle {
+        return bundle::run(path, flags, environment);
+    }
+    let missing = || Usage::new("name a provider and --body, or a --bundle");
+    let provider = secret::named(flags.provider.as_ref().ok_or_else(missing)?)?;
     let settings = settings(flags.scheme_config.as_deref())?;
     let policy = policy(provider, flags.scheme.as_deref(), &settings)?;
     let headers = headers(&flags.header)?;
-    let body = input::body(&flags.body)?;
+    let body = input::body(flags.body.as_ref().ok_or_else(missing)?)?;
     if let Some(name) = uncarried(&headers) {
         return uncarriable(name, flags.json);
     }

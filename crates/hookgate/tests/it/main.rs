@@ -9,6 +9,7 @@
 
 mod audit;
 mod bench;
+mod bundle;
 mod canary;
 mod environment;
 mod help;

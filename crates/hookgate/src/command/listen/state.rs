@@ -48,7 +48,10 @@ impl State {
     ) -> anyhow::Result<Self> {
         let path = match &flags.state {
             Some(path) => path.clone(),
-            None => folder(environment)?.join(file_name(server, &flags.name)?),
+            None => {
+                let name = file_name(server, &flags.name)?;
+                folder(environment)?.join(name)
+            }
         };
         let cannot = || format!("cannot keep the place in {} (--state says where)", path.display());
         if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
