@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate_core::headers::Value as Header;
+use hookgate_core::mask::Masker;
 use hookgate_core::tenant::Scope;
 use hookgate_core::{json, mask};
 use hookgate_store::{Body, Event};
@@ -10,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::Shared;
 use crate::events;
-use crate::masked::Masker;
 use crate::problem::Problem;
 
 /// The largest body that stands in a message, in bytes: a large one is read by itself, so
