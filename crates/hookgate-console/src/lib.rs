@@ -42,6 +42,7 @@ mod reattribute;
 mod rejections;
 mod release;
 mod retry;
+mod schemas;
 mod seen;
 mod settings;
 mod shapes;
@@ -235,6 +236,7 @@ fn for_tenants() -> Routes {
         .routes(routes!(tool_calls::show))
         .routes(routes!(violations::list))
         .routes(routes!(document::show))
+        .routes(routes!(schemas::canonical_event))
 }
 
 /// What needs no token, or not always one.

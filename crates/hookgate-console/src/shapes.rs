@@ -100,6 +100,10 @@ pub(crate) struct Event {
     /// over 1 MiB.
     #[schema(required)]
     payload: Option<Map<String, Value>>,
+    /// What the body says, in the shape that holds for all providers
+    /// (`/api/v1/schemas/canonical-event`); null where the payload is.
+    #[schema(required)]
+    canonical: Option<Map<String, Value>>,
     /// The tool calls that came with it, in the order of the request.
     tool_calls: Vec<crate::tool_calls::Shown>,
 }

@@ -4,10 +4,11 @@
 //! is shown whole only where it proved something: of a refused request it might be one
 //! that somebody wants to try.
 
-use hookgate_core::event::Claim;
+use hookgate_core::canonical::{About, canonical_value};
+use hookgate_core::event::{Claim, Kind};
 use hookgate_core::headers::Value as Header;
-use hookgate_core::mask;
 use hookgate_core::tenant::TenantId;
+use hookgate_core::{mask, provider};
 use serde_json::{Map, Value, json};
 
 use crate::record::{Event, LaterDecision, Rejection};
@@ -64,11 +65,36 @@ impl Event {
     pub fn detail(&self, body: Option<&[u8]>) -> Value {
         let is_verified = self.verdict == "verified";
         let headers = headers(&self.headers, &self.signature_headers, is_verified);
-        let payload = body.filter(|_| self.is_readable()).and_then(payload);
+        let body = body.filter(|_| self.is_readable()).and_then(parsed);
+        let canonical = body.as_ref().and_then(|it| self.canonical(it));
+        let payload = body.map(|mut it| {
+            mask::credentials(&mut it);
+            it
+        });
         extended(
             self.summary(),
-            [("headers", headers), ("payload", payload.unwrap_or(Value::Null))],
+            [
+                ("headers", headers),
+                ("payload", payload.unwrap_or(Value::Null)),
+                ("canonical", canonical.unwrap_or(Value::Null)),
+            ],
         )
+    }
+
+    /// What a body says, in the shape that holds for all providers.
+    fn canonical(&self, body: &Value) -> Option<Value> {
+        let provider = provider::named(&self.provider)?;
+        let id = self.id.to_string();
+        let about = About {
+            event_id: Some(&id),
+            event_type: &self.event_type,
+            kind: Kind::named(&self.kind).unwrap_or(Kind::Other),
+            external_id: self.external_id.as_deref(),
+            conversation_id: self.conversation_id.as_deref(),
+            received_at: self.received_at,
+        };
+        let event = canonical_value(provider, &self.source, Some(body), &about);
+        serde_json::to_value(event).ok()
     }
 
     /// Unproven bytes are never interpreted, and what was not readable once is not read
@@ -159,13 +185,11 @@ fn headers(
     Value::Array(headers.iter().map(show).collect())
 }
 
-/// The body as JSON with its credentials masked, if it is JSON and small enough.
-fn payload(body: &[u8]) -> Option<Value> {
+/// The body as JSON, if it is JSON and small enough to be shown.
+fn parsed(body: &[u8]) -> Option<Value> {
     if body.len() as u64 > PAYLOAD_BYTES_MAX {
         return None;
     }
     let fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let mut payload = Value::Object(fields);
-    mask::credentials(&mut payload);
-    Some(payload)
+    Some(Value::Object(fields))
 }

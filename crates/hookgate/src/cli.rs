@@ -272,6 +272,8 @@ pub(crate) enum Events {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of canonical events.
+    Schema,
     /// Print events as NDJSON with exact bodies, enough to verify them again.
     Export {
         #[command(flatten)]

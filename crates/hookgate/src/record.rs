@@ -118,9 +118,9 @@ fn claims(record: &Value) -> Option<&Vec<Value>> {
 fn flatten(prefix: &str, value: &Value, apart: &[&str], rows: &mut Vec<Vec<String>>) {
     let Value::Object(fields) = value else { return };
     for (name, value) in fields {
-        if prefix.is_empty()
-            && (matches!(name.as_str(), "headers" | "payload") || apart.contains(&name.as_str()))
-        {
+        // What the body says in the shape of all providers, it says itself below.
+        let is_apart = matches!(name.as_str(), "headers" | "payload" | "canonical");
+        if prefix.is_empty() && (is_apart || apart.contains(&name.as_str())) {
             continue;
         }
         if name == "claims" {

@@ -145,6 +145,10 @@ async fn an_event_is_shown_whole() {
     let agent = json!({ "kind": "agent", "external_id": "agent_1", "tenant": null });
     assert!(claims.contains(&agent), "{claims:?}");
     assert_eq!(event["headers"][0], json!(["content-type", "application/json"]));
+    let canonical = &event["canonical"];
+    assert_eq!(canonical["event_id"], event["id"]);
+    assert_eq!(canonical["conversation"]["id"], "call_1");
+    assert_eq!(canonical["sources"]["conversation.id"], "/call/call_id");
     assert!(event["seq"].is_u64(), "{event}");
     assert_eq!(event["sha256"].as_str().unwrap().len(), 64);
 }
@@ -188,7 +192,32 @@ async fn an_unreadable_or_large_body_has_no_payload() {
     let large = format!(r#"{{"event":"call_ended","fill":"{}"}}"#, "x".repeat(1024 * 1024));
     let large = bench.signed("retell", "retell.v_d", SECRET, large.as_bytes());
     let large = bench.accept(large).await;
-    assert_eq!(bench.get(&format!("/api/v1/events/{large}")).await.json()["payload"], Value::Null);
+    let event = bench.get(&format!("/api/v1/events/{large}")).await.json();
+    assert_eq!((&event["payload"], &event["canonical"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn free_json_in_a_canonical_event_is_masked_for_everybody() {
+    let mut bench = Bench::new();
+    let body = br#"{"event":"call_ended","call":{"call_id":"c","access_token":"canary","metadata":{"customer":"c_1","api_key":"canary","deep":[{"password":"canary"}]}}}"#;
+    let received = bench.signed("retell", "retell.v_d", SECRET, body);
+    let id = bench.accept(received).await;
+    let event = bench.get(&format!("/api/v1/events/{id}")).await.json();
+    assert!(!event.to_string().contains("canary"), "{event}");
+    let masked = json!({"customer": "c_1", "api_key": "***", "deep": [{"password": "***"}]});
+    assert_eq!(event["canonical"]["conversation"]["metadata"], masked);
+}
+
+#[tokio::test]
+async fn the_schema_of_canonical_events_is_for_every_key() {
+    const PATH: &str = "/api/v1/schemas/canonical-event";
+    let bench = Bench::new();
+    let acme = bench.tenant("acme").await;
+    for answer in [bench.get(PATH).await, bench.get_as(&acme, PATH).await] {
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json(), hookgate_core::canonical::schema::schema());
+    }
+    bench.get_as("nobody", PATH).await.problem(401);
 }
 
 #[tokio::test]

@@ -40,6 +40,12 @@ async fn an_event_is_shown_as_the_contract_says() {
             "decision": null, "erased": false,
             "size": call.body.len(), "sha256": hex::encode(event.sha256),
             "payload": {"message": {"type": "end-of-call-report", "call": {"id": "c1", "monitor": {"listenUrl": "***"}}}},
+            "canonical": {
+                "version": 1, "kind": "call.analyzed", "type": "end-of-call-report",
+                "provider": "vapi", "source": "vapi", "event_id": receipt.id().to_string(),
+                "received_at": "2027-01-15T08:00:00.000Z", "conversation": {"id": "c1"},
+                "sources": {"type": "/message/type", "conversation.id": "/message/call/id"},
+            },
         })
     );
     let authorization = detail["headers"][0][1].as_str().unwrap();
@@ -48,7 +54,7 @@ async fn an_event_is_shown_as_the_contract_says() {
         "{authorization}"
     );
     assert_eq!(detail["headers"][1], json!(["content-type", "application/json"]));
-    assert_eq!(event.summary(), without(&detail, &["headers", "payload"]));
+    assert_eq!(event.summary(), without(&detail, &["headers", "payload", "canonical"]));
 }
 
 #[tokio::test]
@@ -60,6 +66,7 @@ async fn bytes_without_proof_are_not_interpreted_and_their_digests_cut() {
     let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     let detail = event.detail(Some(&call.body));
     assert_eq!((&detail["payload"], &detail["status"]), (&Value::Null, &json!("quarantined")));
+    assert_eq!(detail["canonical"], Value::Null);
     assert_eq!(detail["headers"][2], json!(["x-vapi-signature", "01234567…"]));
 
     bench.store.reject(&call.unproven(), 401);
@@ -83,9 +90,11 @@ async fn what_cannot_be_read_is_shown_as_nothing() {
     let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
     let detail = event.detail(Some(&call.body));
     assert_eq!((&detail["payload"], &detail["cause"]), (&Value::Null, &json!("unreadable")));
+    assert_eq!(detail["canonical"], Value::Null);
     let large = Call::end("c", &"x".repeat(2 << 20));
     let receipt = bench.append(&large).await;
     let event = bench.store.event(&Scope::Operator, receipt.id()).await.unwrap().unwrap();
-    assert_eq!(event.detail(Some(&large.body))["payload"], Value::Null);
-    assert_eq!(event.detail(None)["payload"], Value::Null);
+    for detail in [event.detail(Some(&large.body)), event.detail(None)] {
+        assert_eq!((&detail["payload"], &detail["canonical"]), (&Value::Null, &Value::Null));
+    }
 }

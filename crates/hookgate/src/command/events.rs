@@ -3,6 +3,7 @@
 mod decisions;
 mod tail;
 
+use hookgate_core::canonical;
 use hookgate_core::mask::visible;
 use hookgate_store::Order;
 use serde_json::{Value, json};
@@ -38,6 +39,11 @@ pub(crate) fn run(command: Events, environment: &Environment) -> anyhow::Result<
             Events::Reattribute { ids, source, provider, since, until, json } => {
                 let wanted = Wanted { ids, source, provider, since, until };
                 decisions::reattribute(&wanted, json, environment).await
+            }
+            Events::Schema => {
+                let schema = serde_json::to_string_pretty(&canonical::schema::schema())?;
+                output::line(schema)?;
+                Ok(Outcome::Done)
             }
             Events::Export { filter, limit, from } => {
                 export(&filter, limit.unwrap_or(u64::MAX), &from, environment).await
@@ -146,6 +152,7 @@ async fn export(
             if let Value::Object(fields) = &mut event {
                 // The exact bytes say it all, and the parsed form has credentials masked.
                 fields.remove("payload");
+                fields.remove("canonical");
                 // What was done about it is no part of what came.
                 fields.remove("tool_calls");
                 fields.insert("body_base64".to_owned(), body.map(|it| stored::base64(&it)).into());
