@@ -361,3 +361,6 @@ fn note_attempt(connection: &Connection, delivery: i64, settling: &Settling) -> 
     ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

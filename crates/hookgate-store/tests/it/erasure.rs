@@ -1,5 +1,6 @@
 //! Erasing: what was erased is in no file any more, whatever happens meanwhile.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,13 +10,15 @@ use std::time::Duration;
 use hookgate_core::received::Token;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_store::{
-    ConversationFilter, Erasure, ErasureTarget, EventFilter, EventId, FinishedToolCall, Hook,
-    NewToolCall, Options, Rows, ToolCallFilter, ToolCallState, Unavailable, Written, backup, check,
-    rebuild,
+    ConversationFilter, DeliveryFilter, Erasure, ErasureTarget, EventFilter, EventId,
+    FinishedToolCall, Hook, NewDelivery, NewToolCall, Options, Rows, Settling, ToolCallFilter,
+    ToolCallState, Unavailable, Written, backup, check, rebuild,
 };
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::bench::{ALL, Bench, Call, blob, files, open};
+use crate::deliveries;
 use crate::index::rows;
 use crate::registry::{NOW, add_tenant, conversation};
 use crate::tenancy::{
@@ -31,6 +34,12 @@ const ID: &str = "id-canary-2c9e";
 
 /// Stands in arguments of and replies to tool calls of what is to be erased.
 const TOOL: &str = "tool-canary-90ab";
+
+/// Stands in the settings of destinations of who is to be erased.
+const SETTINGS: &str = "settings-canary-41d0";
+
+/// Stands in what endpoints answered to deliveries of what is to be erased.
+const RESPONSE: &str = "response-canary-77c3";
 
 /// Tool calls of a conversation, more than are erased at once, and one that another tenant
 /// made in a conversation of the same id, at another provider.
@@ -59,6 +68,52 @@ async fn call_tools(bench: &Bench, conversation: &str) {
     };
     registry.begin_tool_call(kept).await.unwrap();
     assert!(!traces(bench.path(), TOOL).is_empty(), "they are there");
+}
+
+/// Deliveries of a conversation's events to a destination of the tenant, more than are erased
+/// at once, half of them tried; and one of another tenant's event to the operator.
+async fn deliver(bench: &Bench, conversation: &str) {
+    let registry = bench.store.registry();
+    let more = json!({
+        "concurrency": 64, "ordered": true, "name": SETTINGS,
+        "url": format!("https://hooks.example/{SETTINGS}"),
+        "filter": [{"pointer": "/from", "op": "ne", "value": SETTINGS}],
+    });
+    let own = deliveries::add(registry, Some(&acme()), 1, &more).await;
+    let operators = deliveries::add(registry, None, 2, &json!({"ordered": true})).await;
+    let mut made: Vec<NewDelivery> = Vec::new();
+    for number in 0..350 {
+        for destination in [&own, &operators] {
+            let conversation = if number % 2 == 0 { conversation } else { "kept" };
+            let conversation = Some(conversation.to_owned());
+            let tenant = Some(acme());
+            made.push(NewDelivery {
+                conversation,
+                tenant,
+                ..deliveries::event(destination, number)
+            });
+        }
+    }
+    let other = Some(TenantId::parse("other").unwrap());
+    made.push(NewDelivery { tenant: other, ..deliveries::event(&operators, 1_000) });
+    deliveries::enqueue(registry, made, NOW).await;
+    for _ in 0..4 {
+        for leased in deliveries::lease(registry, NOW, 100).await {
+            if leased.tenant == Some(acme()) {
+                let settling = deliveries::settling(&leased, deliveries::OK, NOW);
+                let response = Some(format!("{RESPONSE} {}", "x".repeat(900)));
+                registry.settle_delivery(Settling { response, ..settling }).await.unwrap();
+            }
+        }
+    }
+    assert!(!traces(bench.path(), RESPONSE).is_empty(), "they are there");
+}
+
+/// Whose deliveries there are.
+async fn delivered_to(bench: &Bench) -> BTreeSet<Option<String>> {
+    let any = DeliveryFilter::default();
+    let all = bench.store.registry().deliveries(&Scope::Operator, any, None, 10_000).await.unwrap();
+    all.iter().map(|it| it.tenant.as_ref().map(ToString::to_string)).collect()
 }
 
 /// That the tool calls that were to be erased are in no file, and the other is there.
@@ -142,6 +197,7 @@ async fn nothing_of_an_erased_tenant_is_in_any_file() {
     let bench = Bench::new();
     filled(&bench).await;
     call_tools(&bench, &format!("{ID}-0")).await;
+    deliver(&bench, &format!("{ID}-0")).await;
     let others = seen(&bench, &only("other")).await;
     let before = seen(&bench, &Scope::Operator).await.len();
     let places: Vec<String> = traces(bench.path(), BODY)
@@ -162,6 +218,11 @@ async fn nothing_of_an_erased_tenant_is_in_any_file() {
     assert_eq!(done.events, expected, "its own, and what contradicts it on its calls");
     assert!(done.bytes > 1_000_000, "{done:?}");
     only_kept_call(&bench).await;
+    assert_eq!(traces(bench.path(), SETTINGS), Vec::<String>::new());
+    assert_eq!(traces(bench.path(), RESPONSE), Vec::<String>::new());
+    assert_eq!(delivered_to(&bench).await, BTreeSet::from([Some("other".to_owned())]));
+    let kept = bench.store.registry().destinations(&Scope::Operator, Rows::ALL).await.unwrap();
+    assert_eq!(kept.len(), 1, "the operator's");
 
     let look = async |bench: &Bench| {
         assert!(bench.store.registry().tenant("acme").is_none());
@@ -229,12 +290,18 @@ async fn nothing_of_an_erased_conversation_is_in_any_file_and_the_others_stay() 
         receive_all(&bench, (0..600).map(note)).await;
         receive(&bench, &call(&id, "agent-other", &format!("{BODY} against it"))).await;
         call_tools(&bench, &id).await;
+        deliver(&bench, &id).await;
         let begun = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
         let again = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
         let done = done(&bench, &begun).await;
         assert!(again.id == begun.id || again.row > begun.row, "one after the other");
         assert_eq!(done.events, 602);
         only_kept_call(&bench).await;
+        let any = DeliveryFilter::default();
+        let registry = bench.store.registry();
+        let left = registry.deliveries(&Scope::Operator, any, None, 10_000).await.unwrap();
+        assert!(left.iter().all(|it| it.conversation.as_deref() != Some(&id)));
+        assert_eq!(left.len(), 2 * 175 + 1, "those of the other conversation stay");
         assert_eq!(traces(bench.path(), BODY), Vec::<String>::new());
         let ids = traces(bench.path(), ID);
         assert!(ids.iter().all(|it| it.starts_with("journal/events/")), "{ids:?}");

@@ -7,6 +7,8 @@ mod archive;
 mod bench;
 mod blobs;
 mod decisions;
+mod deliveries;
+mod deliveries_model;
 mod duplicates;
 mod durability;
 mod erasure;

@@ -4,10 +4,12 @@ use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
-    EventFilter, NewToolCall, Options, RejectionFilter, ToolCallFilter, check, rebuild,
+    DeliveryFilter, EventFilter, NewDelivery, NewToolCall, Options, RejectionFilter,
+    ToolCallFilter, check, rebuild,
 };
 
 use crate::bench::{ALL, Bench, NOON, files};
+use crate::deliveries;
 use crate::index::rows;
 use crate::tenancy::{call, lose_index, only, receive, receive_all, seen, two_tenants};
 use crate::tool_calls::new_call;
@@ -219,5 +221,47 @@ async fn tool_calls_go_when_their_tenant_or_their_source_wants_it() {
     {
         bench.store.sweep(day(today)).await.unwrap();
         assert_eq!(kept().await, expected, "on day {today}");
+    }
+}
+
+#[tokio::test]
+async fn deliveries_go_when_their_tenant_or_their_source_wants_it() {
+    let bench = Bench::new();
+    two_tenants(&bench).await;
+    keep_for(&bench, "acme", 10).await;
+    bench.store.set_retention([("short".to_owned(), 3)]);
+    let registry = bench.store.registry();
+    let ordered = serde_json::json!({"ordered": true});
+    let destination = deliveries::add(registry, None, 1, &ordered).await;
+    let mut made = Vec::new();
+    for (number, (tenant, source, days)) in (0..).zip([
+        ("acme", "vapi", 0),
+        ("acme", "vapi", 5),
+        ("other", "vapi", 0),
+        ("other", "short", 0),
+        ("other", "short", 5),
+    ]) {
+        made.push(NewDelivery {
+            tenant: TenantId::parse(tenant).ok(),
+            source: source.to_owned(),
+            conversation: Some("one".to_owned()),
+            received_at: day(days),
+            ..deliveries::event(&destination, number)
+        });
+    }
+    deliveries::enqueue(registry, made, day(5)).await;
+    for (today, expected) in
+        [(2, vec![4, 3, 2, 1, 0]), (4, vec![4, 2, 1, 0]), (11, vec![2, 1]), (16, vec![2])]
+    {
+        bench.store.sweep(day(today)).await.unwrap();
+        let any = DeliveryFilter::default();
+        let kept = registry.deliveries(&Scope::Operator, any, None, 10).await.unwrap();
+        let kept: Vec<_> = kept.iter().map(|it| it.seq).collect();
+        assert_eq!(kept, expected, "on day {today}");
+        // Those that went led their conversation; the next one does now.
+        let first = *expected.last().unwrap();
+        let far = Timestamp::from_millis(i64::MAX / 4 + today * 1_000_000);
+        let leased = deliveries::lease(registry, far, 10).await;
+        assert_eq!(leased.iter().map(|it| it.seq).collect::<Vec<_>>(), [first], "on day {today}");
     }
 }

@@ -522,7 +522,9 @@ async fn a_registry_of_before_there_were_tool_calls_keeps_what_it_has() {
         let connection = Connection::open(folder.join("registry.sqlite")).unwrap();
         connection
             .execute_batch(
-                "DROP TABLE tool_calls; DROP TABLE tool_settings; PRAGMA user_version = 2;",
+                "DROP TABLE tool_calls; DROP TABLE tool_settings; DROP TABLE attempts; \
+                 DROP TABLE deliveries; DROP TABLE destinations; DROP TABLE cursors; \
+                 PRAGMA user_version = 2;",
             )
             .unwrap();
     });
