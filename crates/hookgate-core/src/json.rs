@@ -10,6 +10,9 @@
 //! in pieces with the same code, does not recurse, and costs half of what a walk through
 //! serde does (which cannot see a key named twice unless it visits every value).
 
+mod run;
+mod scalar;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -1,13 +1,14 @@
 //! The walk over a body: a state machine that is fed text, and does not recurse.
 
+use super::scalar::{Digits, Scalar};
+use super::scan::{behind_plain, hash};
 use super::{
-    DEPTH_MAX, Field, Fields, KEY_BYTES_MAX, OBJECT_KEYS_MAX, PATHS_MAX, Path, TEXT_BYTES_MAX,
-    Unreadable,
+    DEPTH_MAX, Field, Fields, OBJECT_KEYS_MAX, PATHS_MAX, Path, TEXT_BYTES_MAX, Unreadable,
 };
 
 /// Where the walk stands in the grammar (RFC 8259).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// A value must follow.
     Value,
     /// A value or `]` must follow.
@@ -34,64 +35,30 @@ enum State {
     Literal,
 }
 
-/// Where the walk stands in a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Digits {
-    #[default]
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    Exponent,
-    ExponentSign,
-    Power,
-}
-
 /// An object or list that is open.
-#[derive(Clone, Copy, Debug)]
-struct Container {
-    is_object: bool,
-    /// The paths that lead through it.
-    open: u32,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Container {
+    pub(super) is_object: bool,
+    /// The paths that lead through an object, or to each element of a list.
+    pub(super) open: u32,
     /// Where its keys begin among all that are open.
     first_key: usize,
-}
-
-/// A text, number or word that is being read.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about one text")]
-#[derive(Debug, Default)]
-struct Scalar {
-    is_key: bool,
-    /// Whether its content matters: a key, or a value at the end of a path.
-    is_wanted: bool,
-    /// What was read of it before the current piece or escape.
-    read: Vec<u8>,
-    is_too_long: bool,
-    /// The first half of a character written as two escapes.
-    high: Option<u16>,
-    /// Whether such a half stands alone. It is JSON, but no text.
-    is_broken: bool,
-    /// The digits of an escape that are missing, and its value so far.
-    unit: (u8, u16),
-    digits: Digits,
-    /// What is missing of a word.
-    missing: &'static [u8],
-    is_null: bool,
+    /// A bit for the hash of each of its keys: a key whose bit is not there is new.
+    seen: u64,
 }
 
 /// The walk.
 #[derive(Debug)]
 pub(super) struct Walk<'p> {
     paths: &'p [Path],
-    state: State,
-    containers: Vec<Container>,
-    /// Whether the innermost container is an object.
-    in_object: bool,
+    pub(super) state: State,
+    /// The innermost container, and those around it. Around the root is one that is none.
+    pub(super) inner: Container,
+    outer: Vec<Container>,
     /// Hashes of the keys of the open objects, innermost last.
     keys: Vec<u64>,
     /// The paths that lead to the value that comes next.
-    next: u32,
+    pub(super) next: u32,
     scalar: Scalar,
     fields: Fields,
 }
@@ -102,8 +69,8 @@ impl<'p> Walk<'p> {
         Self {
             paths,
             state: State::Value,
-            containers: Vec::with_capacity(16),
-            in_object: false,
+            inner: Container::default(),
+            outer: Vec::with_capacity(16),
             keys: Vec::with_capacity(64),
             next: (0..paths.len()).fold(0, |bits, index| bits | bit(index)),
             scalar: Scalar::default(),
@@ -114,7 +81,11 @@ impl<'p> Walk<'p> {
     /// Takes the next piece of the body.
     pub(super) fn feed(&mut self, text: &str) -> Result<(), Unreadable> {
         let mut rest = text.as_bytes();
-        while let Some((&byte, tail)) = rest.split_first() {
+        loop {
+            if self.is_between() {
+                rest = self.run(rest)?;
+            }
+            let Some((&byte, tail)) = rest.split_first() else { return Ok(()) };
             rest = match self.state {
                 State::AfterValue => self.after_value(byte, tail)?,
                 State::Value | State::FirstElement => self.value(byte, rest, tail)?,
@@ -128,7 +99,6 @@ impl<'p> Walk<'p> {
                 State::Done => white_space(byte, tail)?,
             };
         }
-        Ok(())
     }
 
     /// What was found, if the body is complete.
@@ -138,34 +108,33 @@ impl<'p> Walk<'p> {
     }
 
     fn after_value<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
-        match byte {
-            b',' if self.in_object => {
-                // The next key mostly follows at once.
-                if let Some((b'"', tail)) = tail.split_first() {
-                    return self.begin_text(true, tail);
-                }
-                self.state = State::Key;
-            }
-            b',' => {
-                self.state = State::Value;
-                self.next = self.elements();
-            }
-            b'}' if self.in_object => self.close(),
-            b']' if !self.in_object => self.close(),
+        self.state = match byte {
+            b',' => self.after_comma(),
+            b'}' if self.inner.is_object => self.close(),
+            b']' if !self.inner.is_object => self.close(),
             _ => return white_space(byte, tail),
-        }
+        };
         Ok(tail)
+    }
+
+    /// Behind a comma.
+    #[inline]
+    pub(super) fn after_comma(&mut self) -> State {
+        if self.inner.is_object {
+            State::Key
+        } else {
+            self.next = self.inner.open;
+            State::Value
+        }
     }
 
     fn before_key<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
         match byte {
-            b'"' => self.begin_text(true, tail),
-            b'}' if self.state == State::FirstKey => {
-                self.close();
-                Ok(tail)
-            }
-            _ => white_space(byte, tail),
+            b'"' => self.begin_text(true),
+            b'}' if self.state == State::FirstKey => self.state = self.close(),
+            _ => return white_space(byte, tail),
         }
+        Ok(tail)
     }
 
     fn before_colon<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
@@ -183,19 +152,22 @@ impl<'p> Walk<'p> {
         tail: &'b [u8],
     ) -> Result<&'b [u8], Unreadable> {
         match byte {
-            b'"' if !self.containers.is_empty() => return self.begin_text(false, tail),
+            b'"' if !self.is_outside() => {
+                self.begin_text(false);
+                return Ok(tail);
+            }
             b'{' => {
-                self.open(true)?;
+                self.state = self.open(true)?;
                 return Ok(tail);
             }
             b' ' | b'\n' | b'\t' | b'\r' => return Ok(tail),
-            _ if self.containers.is_empty() => return Err(not_an_object(rest)),
+            _ if self.is_outside() => return Err(not_an_object(rest)),
             b'[' => {
-                self.open(false)?;
+                self.state = self.open(false)?;
                 return Ok(tail);
             }
             b']' if self.state == State::FirstElement => {
-                self.close();
+                self.state = self.close();
                 return Ok(tail);
             }
             _ => {}
@@ -224,74 +196,59 @@ impl<'p> Walk<'p> {
         Ok(tail)
     }
 
-    fn open(&mut self, is_object: bool) -> Result<(), Unreadable> {
-        if self.containers.len() >= DEPTH_MAX {
+    /// Whether the walk stands between two tokens within the root.
+    fn is_between(&self) -> bool {
+        use State::{AfterValue, Colon, FirstElement, FirstKey, Key, Value};
+        matches!(self.state, AfterValue | Colon | FirstElement | FirstKey | Key | Value)
+            && !self.is_outside()
+    }
+
+    /// Whether the root has not begun, or has ended.
+    #[inline]
+    pub(super) fn is_outside(&self) -> bool {
+        self.outer.is_empty()
+    }
+
+    /// Behind the bracket that opens an object or list.
+    pub(super) fn open(&mut self, is_object: bool) -> Result<State, Unreadable> {
+        if self.outer.len() >= DEPTH_MAX {
             return Err(Unreadable::NotJson);
         }
         self.record(|| Field::Other);
-        let (open, first_key) = (self.next, self.keys.len());
-        self.containers.push(Container { is_object, open, first_key });
-        self.in_object = is_object;
+        self.outer.push(self.inner);
+        self.inner = Container { is_object, open: self.next, first_key: self.keys.len(), seen: 0 };
         if is_object {
-            self.state = State::FirstKey;
-        } else {
-            self.state = State::FirstElement;
-            self.next = self.elements();
+            return Ok(State::FirstKey);
         }
-        Ok(())
+        if self.next != 0 {
+            self.next = self.narrow_paths(b"*");
+            self.inner.open = self.next;
+        }
+        Ok(State::FirstElement)
     }
 
-    fn close(&mut self) {
-        if let Some(container) = self.containers.pop() {
-            self.keys.truncate(container.first_key);
-        }
-        self.in_object = self.containers.last().is_some_and(|it| it.is_object);
-        self.end_value();
+    /// Behind the bracket that closes the innermost container.
+    pub(super) fn close(&mut self) -> State {
+        self.keys.truncate(self.inner.first_key);
+        self.inner = self.outer.pop().unwrap_or_default();
+        self.end_value()
     }
 
-    fn end_value(&mut self) {
-        self.state = if self.containers.is_empty() { State::Done } else { State::AfterValue };
+    fn end_value(&self) -> State {
+        if self.is_outside() { State::Done } else { State::AfterValue }
     }
 
-    /// Behind the quote that opens a text. Nearly every text ends in the same piece and
-    /// has no escape: then it is taken as it stands. So are the texts that follow it at
-    /// once, as the members of an object mostly do.
-    fn begin_text<'b>(
-        &mut self,
-        mut is_key: bool,
-        mut tail: &'b [u8],
-    ) -> Result<&'b [u8], Unreadable> {
-        loop {
-            let (plain, rest, hash) = plain(is_key, tail);
-            let Some((b'"', rest)) = rest.split_first() else {
-                self.scalar.begin(is_key, is_key || self.next != 0);
-                self.state = State::Text;
-                return Ok(tail);
-            };
-            if is_key {
-                self.key(plain, hash)?;
-                match rest {
-                    [b':', b'"', value @ ..] => tail = value,
-                    [b':', rest @ ..] => {
-                        self.state = State::Value;
-                        return Ok(rest);
-                    }
-                    _ => return Ok(rest),
-                }
-            } else {
-                self.end_text(plain, true);
-                match rest {
-                    [b',', b'"', key @ ..] if self.in_object => tail = key,
-                    _ => return Ok(rest),
-                }
-            }
-            is_key = !is_key;
-        }
+    /// Behind the quote that opens a text.
+    fn begin_text(&mut self, is_key: bool) {
+        self.scalar.begin(is_key, is_key || self.next != 0);
+        self.state = State::Text;
     }
 
     /// Inside a text, up to its end or to what interrupts it.
     fn text<'b>(&mut self, rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
-        let (plain, rest) = rest.split_at_checked(special(rest)).unwrap_or((rest, b""));
+        let end = behind_plain(rest);
+        let plain = rest.get(..rest.len().wrapping_sub(end.len())).unwrap_or_default();
+        let rest = end;
         if !plain.is_empty() {
             self.scalar.flush_high();
             self.scalar.push(plain);
@@ -309,8 +266,14 @@ impl<'p> Walk<'p> {
                 match (is_key, is_broken, is_too_long) {
                     (true, true, _) => return Err(Unreadable::NotJson),
                     (true, false, true) => return Err(Unreadable::TooManyKeys),
-                    (true, false, false) => self.key(&text, hash(&text))?,
-                    (false, ..) => self.end_text(&text, !is_broken && !is_too_long),
+                    (true, false, false) => {
+                        self.key(&text, hash(&text))?;
+                        self.state = State::Colon;
+                    }
+                    (false, ..) => {
+                        self.end_text(&text, !is_broken && !is_too_long);
+                        self.state = State::AfterValue;
+                    }
                 }
                 self.scalar.read = text;
                 Ok(tail)
@@ -321,31 +284,36 @@ impl<'p> Walk<'p> {
     }
 
     /// A text that is a value is complete.
-    fn end_text(&mut self, text: &[u8], is_text: bool) {
+    #[inline]
+    pub(super) fn end_text(&mut self, text: &[u8], is_text: bool) {
         self.record(|| match std::str::from_utf8(text) {
             Ok(text) if is_text && text.len() <= TEXT_BYTES_MAX => Field::Text(text.to_owned()),
             _ => Field::Other,
         });
-        self.end_value();
     }
 
     /// A key with this hash is complete.
-    fn key(&mut self, key: &[u8], hash: u64) -> Result<(), Unreadable> {
-        if key.len() > KEY_BYTES_MAX {
+    #[inline]
+    pub(super) fn key(&mut self, key: &[u8], hash: u64) -> Result<(), Unreadable> {
+        let mark = 1_u64.rotate_left((hash & 63) as u32);
+        if self.inner.seen & mark != 0 {
+            self.check_siblings(hash)?;
+        }
+        if self.keys.len().wrapping_sub(self.inner.first_key) >= OBJECT_KEYS_MAX {
             return Err(Unreadable::TooManyKeys);
         }
-        let Some(object) = self.containers.last() else { return Err(Unreadable::NotJson) };
-        let siblings = self.keys.get(object.first_key..).unwrap_or_default();
-        if siblings.contains(&hash) {
-            return Err(Unreadable::DuplicateKey);
-        }
-        if siblings.len() >= OBJECT_KEYS_MAX {
-            return Err(Unreadable::TooManyKeys);
-        }
-        self.next = self.narrow(object.open, |step| step.as_bytes() == key);
+        self.inner.seen |= mark;
         self.keys.push(hash);
-        self.state = State::Colon;
+        self.next = if self.inner.open == 0 { 0 } else { self.narrow_paths(key) };
         Ok(())
+    }
+
+    /// Another key of the object may be the same.
+    #[cold]
+    #[inline(never)]
+    fn check_siblings(&self, hash: u64) -> Result<(), Unreadable> {
+        let siblings = self.keys.get(self.inner.first_key..).unwrap_or_default();
+        if siblings.contains(&hash) { Err(Unreadable::DuplicateKey) } else { Ok(()) }
     }
 
     fn escape<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
@@ -422,7 +390,7 @@ impl<'p> Walk<'p> {
                 .filter(|it| is_whole && text != "-0" && it.to_string() == text);
             self.record(|| number.map_or(Field::Other, Field::Number));
         }
-        self.end_value();
+        self.state = State::AfterValue;
     }
 
     fn literal<'b>(&mut self, byte: u8, tail: &'b [u8]) -> Result<&'b [u8], Unreadable> {
@@ -432,7 +400,7 @@ impl<'p> Walk<'p> {
                 if missing.is_empty() {
                     let is_null = self.scalar.is_null;
                     self.record(|| if is_null { Field::Null } else { Field::Other });
-                    self.end_value();
+                    self.state = State::AfterValue;
                 }
                 Ok(tail)
             }
@@ -441,14 +409,19 @@ impl<'p> Walk<'p> {
     }
 
     /// Records `field` for the paths that end at the value that was read.
-    fn record(&mut self, field: impl FnOnce() -> Field) {
-        let (next, depth) = (self.next, self.containers.len());
-        if next == 0 {
-            return;
+    #[inline]
+    pub(super) fn record(&mut self, field: impl FnOnce() -> Field) {
+        // Most values lie at no path.
+        if self.next != 0 {
+            self.record_at_paths(field);
         }
-        let ends_here =
-            |(index, path): &(usize, &Path)| next & bit(*index) != 0 && path.len() == depth;
-        let mut ending = self.paths.iter().enumerate().filter(ends_here).map(|(index, _)| index);
+    }
+
+    #[inline(never)]
+    fn record_at_paths(&mut self, field: impl FnOnce() -> Field) {
+        let depth = self.outer.len();
+        let ends_here = |path: &Path| path.len() == depth;
+        let mut ending = bits(self.select(self.next, ends_here));
         if let Some(first) = ending.next() {
             let field = field();
             let others: Vec<_> = ending.map(|index| (index, field.clone())).collect();
@@ -457,63 +430,20 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// The paths that lead on through the elements of the innermost list.
-    fn elements(&self) -> u32 {
-        self.containers.last().map_or(0, |it| self.narrow(it.open, |step| step == "*"))
+    /// The paths through the innermost container whose next step is `key`. The container
+    /// lies at the depth of that step.
+    #[inline(never)]
+    fn narrow_paths(&self, key: &[u8]) -> u32 {
+        let step = self.outer.len().saturating_sub(1);
+        self.select(self.inner.open, |path| path.get(step).is_some_and(|it| it.as_bytes() == key))
     }
 
-    /// Those of the `open` paths whose next step `matches`. The innermost container lies
-    /// at the depth of that step.
-    fn narrow(&self, open: u32, matches: impl Fn(&str) -> bool) -> u32 {
-        if open == 0 {
-            return 0;
-        }
-        let step = self.containers.len().saturating_sub(1);
-        let leads_on = |(index, path): &(usize, &Path)| {
-            open & bit(*index) != 0 && path.get(step).is_some_and(|step| matches(step))
-        };
-        let paths = self.paths.iter().enumerate().filter(leads_on);
-        paths.fold(0, |bits, (index, _)| bits | bit(index))
-    }
-}
-
-impl Scalar {
-    fn begin(&mut self, is_key: bool, is_wanted: bool) {
-        self.read.clear();
-        (self.is_key, self.is_wanted) = (is_key, is_wanted);
-        (self.is_too_long, self.is_broken, self.high) = (false, false, None);
-    }
-
-    /// Keeps the next bytes, as many as may matter.
-    fn push(&mut self, bytes: &[u8]) {
-        if !self.is_wanted || self.is_too_long {
-            return;
-        }
-        if self.read.len().saturating_add(bytes.len()) > KEY_BYTES_MAX {
-            self.is_too_long = true;
-        } else {
-            self.read.extend_from_slice(bytes);
-        }
-    }
-
-    /// Takes one `\uXXXX`.
-    fn push_unit(&mut self, unit: u16) {
-        let half = self.high.take();
-        let whole = match half {
-            Some(high) => char::decode_utf16([high, unit]).next(),
-            None => char::decode_utf16([unit]).next(),
-        };
-        match (half, whole) {
-            (_, Some(Ok(it))) => self.push(it.encode_utf8(&mut [0; 4]).as_bytes()),
-            // Its other half may be the next escape.
-            (None, _) if (0xd800..0xdc00).contains(&unit) => self.high = Some(unit),
-            _ => self.is_broken = true,
-        }
-    }
-
-    /// A half that anything but its other half follows stands alone.
-    fn flush_high(&mut self) {
-        self.is_broken |= self.high.take().is_some();
+    /// Those `among` the paths that are `wanted`.
+    #[inline]
+    fn select(&self, among: u32, wanted: impl Fn(&Path) -> bool) -> u32 {
+        bits(among)
+            .filter(|index| self.paths.get(*index).is_some_and(&wanted))
+            .fold(0, |selected, index| selected | bit(index))
     }
 }
 
@@ -529,105 +459,15 @@ fn not_an_object(rest: &[u8]) -> Unreadable {
     if is_json { Unreadable::NotAnObject } else { Unreadable::NotJson }
 }
 
+/// The indices of the bits that are set.
+fn bits(mut set: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let index = set.trailing_zeros();
+        set &= set.checked_sub(1)?;
+        Some(index as usize)
+    })
+}
+
 fn bit(index: usize) -> u32 {
     u32::try_from(index).ok().and_then(|index| 1_u32.checked_shl(index)).unwrap_or(0)
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// What of `bytes` can stand in a text as it is, what follows it, and the hash of a key.
-fn plain(is_key: bool, bytes: &[u8]) -> (&[u8], &[u8], u64) {
-    let (length, hash) = if is_key { special_and_hash(bytes) } else { (special(bytes), 0) };
-    let (plain, rest) = bytes.split_at_checked(length).unwrap_or((bytes, b""));
-    (plain, rest, hash)
-}
-
-/// The index of the first byte that cannot stand in a text as it is: a quote, a
-/// backslash, a control character. Eight bytes are looked at together.
-fn special(bytes: &[u8]) -> usize {
-    let mut at = 0_usize;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        if let Some(index) = special_in(u64::from_le_bytes(*word)) {
-            return at.saturating_add(index as usize);
-        }
-        at = at.saturating_add(8);
-    }
-    at.saturating_add(special_byte(rest))
-}
-
-/// The same, and the hash of what stands before it.
-fn special_and_hash(bytes: &[u8]) -> (usize, u64) {
-    let (mut at, mut state) = (0_usize, 0);
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        if let Some(index) = special_in(word) {
-            let before = word & !u64::MAX.checked_shl(index.wrapping_mul(8)).unwrap_or(0);
-            let length = at.saturating_add(index as usize);
-            return (length, conclude(mix(state, before), length));
-        }
-        state = mix(state, word);
-        at = at.saturating_add(8);
-    }
-    let length = special_byte(rest);
-    let last = padded(rest.get(..length).unwrap_or_default());
-    let length = at.saturating_add(length);
-    (length, conclude(mix(state, last), length))
-}
-
-/// The index of the first such byte in eight, if there is one.
-fn special_in(word: u64) -> Option<u32> {
-    // A byte of zero in `it` is found exactly, at least the lowest one, which counts.
-    let zero = |it: u64| it.wrapping_sub(ONES) & !it & HIGHS;
-    let quote = zero(word ^ ONES.wrapping_mul(0x22));
-    let backslash = zero(word ^ ONES.wrapping_mul(0x5c));
-    let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGHS;
-    let found = quote | backslash | control;
-    (found != 0).then(|| found.trailing_zeros() >> 3)
-}
-
-fn special_byte(rest: &[u8]) -> usize {
-    rest.iter().position(|it| matches!(it, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
-}
-
-/// A quick hash, eight bytes at a time. A collision makes two keys look like one: the
-/// request, which its sender signed, is refused then. So a hash that an adversary can
-/// collide does no harm.
-fn hash(key: &[u8]) -> u64 {
-    let (words, rest) = key.as_chunks::<8>();
-    let state = words.iter().fold(0, |it, word| mix(it, u64::from_le_bytes(*word)));
-    conclude(mix(state, padded(rest)), key.len())
-}
-
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-
-fn mix(state: u64, word: u64) -> u64 {
-    (state ^ word).wrapping_mul(ODD).rotate_left(29)
-}
-
-fn conclude(state: u64, length: usize) -> u64 {
-    (state ^ length as u64).wrapping_mul(ODD)
-}
-
-/// Less than eight bytes as a word, the first one lowest.
-fn padded(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_has_the_same_hash_wherever_it_ends() {
-        for length in 0..40 {
-            let key: Vec<u8> = (0..length).map(|it| b'a' + it % 26).collect();
-            for behind in ["", "\"", "\":1}", "\":\"something longer than a word\"}"] {
-                let text = [&key, behind.as_bytes()].concat();
-                assert_eq!(special_and_hash(&text), (key.len(), hash(&key)), "{length} {behind}");
-            }
-        }
-    }
 }
