@@ -218,8 +218,8 @@ fn what_came_while_it_was_away_is_passed_on_when_it_starts_again() {
     listen.wait_for("Passed on");
 
     // Whoever says where to begin begins there.
-    let listed: Value = serde_json::from_str(&bench.done(&["events", "list", "--json"])).unwrap();
-    let third = listed["data"][2]["id"].as_str().unwrap();
+    let events: Value = serde_json::from_str(&bench.done(&["events", "list", "--json"])).unwrap();
+    let third = events["data"][2]["id"].as_str().unwrap();
     let listen = Listen::start(&bench, &server.url("/"), &["--since", third]);
     listen.wait_for("2 events wait already, forwarding them now");
     let got: Vec<String> = (4..=5).map(|_| server.next().text()).collect();

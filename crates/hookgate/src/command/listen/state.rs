@@ -46,12 +46,11 @@ impl State {
         server: &str,
         environment: &Environment,
     ) -> anyhow::Result<Self> {
-        let path = match &flags.state {
-            Some(path) => path.clone(),
-            None => {
-                let name = file_name(server, &flags.name)?;
-                folder(environment)?.join(name)
-            }
+        let path = if let Some(path) = &flags.state {
+            path.clone()
+        } else {
+            let name = file_name(server, &flags.name)?;
+            folder(environment)?.join(name)
         };
         let cannot = || format!("cannot keep the place in {} (--state says where)", path.display());
         if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
