@@ -5,7 +5,7 @@ use hookgate_core::time::Timestamp;
 use hookgate_store::{Event, EventFilter, EventId, Order, Page, Status};
 use proptest::prelude::*;
 
-use crate::bench::{ALL, Bench, Call, NOON, bytes_of};
+use crate::bench::{ALL, Bench, Call, NOON, bytes_of, files};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_listed_at_once_with_its_exact_bytes() {
@@ -269,4 +269,42 @@ async fn whoever_waits_for_news_is_told() {
     let receipt = bench.append(&Call::status("c", 1)).await;
     let waited = listed.wait_for(|it| *it >= receipt.seq());
     tokio::time::timeout(std::time::Duration::from_secs(10), waited).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stretch_counts_what_cannot_be_read_and_goes_on_behind_it() {
+    let bench = Bench::new();
+    for number in 0..5 {
+        bench.append(&Call::status("c1", number)).await;
+    }
+    let all = bench.list().await;
+    let bench = bench.between(|root| {
+        // The record of the third one, at the time that only its head has.
+        let id = all[2].id.0.into_bytes();
+        let files = files(&root.join("journal/events")).into_iter();
+        let (file, at) = files
+            .filter_map(|file| {
+                let bytes = std::fs::read(&file).unwrap();
+                let at = bytes.windows(id.len()).position(|it| it == id)?;
+                Some((file, at))
+            })
+            .next()
+            .expect("its id is in the journal");
+        let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 4], at as u64).unwrap();
+    });
+    let stretch = |after, limit| {
+        let filter = EventFilter::default();
+        bench.store.stretch(&Scope::Operator, filter, after, limit)
+    };
+    let whole = stretch(0, 10).await.unwrap();
+    let ids: Vec<EventId> = whole.events.iter().map(|it| it.id).collect();
+    assert_eq!(ids, [all[4].id, all[3].id, all[1].id, all[0].id]);
+    assert_eq!(whole.unreadable, 1);
+    // Room is filled up with what comes behind it.
+    let some = stretch(0, 3).await.unwrap();
+    assert_eq!((some.events.len(), some.unreadable), (3, 1));
+    let rest = stretch(all[1].seq, 10).await.unwrap();
+    assert_eq!((rest.events.len(), rest.unreadable), (1, 0));
+    assert_eq!(rest.events[0].id, all[0].id);
 }
