@@ -281,14 +281,13 @@ async fn a_stretch_counts_what_cannot_be_read_and_goes_on_behind_it() {
     let bench = bench.between(|root| {
         // The record of the third one, at the time that only its head has.
         let id = all[2].id.0.into_bytes();
-        let files = files(&root.join("journal/events")).into_iter();
+        let mut files = files(&root.join("journal/events")).into_iter();
         let (file, at) = files
-            .filter_map(|file| {
+            .find_map(|file| {
                 let bytes = std::fs::read(&file).unwrap();
                 let at = bytes.windows(id.len()).position(|it| it == id)?;
                 Some((file, at))
             })
-            .next()
             .expect("its id is in the journal");
         let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 4], at as u64).unwrap();
