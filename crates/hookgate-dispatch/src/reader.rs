@@ -17,8 +17,8 @@ use std::time::Duration;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
-    Destination, Event, EventFilter, NewDelivery, Order, Page, ReadError, RegistryError, Rows,
-    Status,
+    Decision, Destination, Event, EventFilter, NewDelivery, Order, Page, ReadError, RegistryError,
+    Rows, Status,
 };
 use tokio::sync::watch;
 
@@ -44,6 +44,12 @@ const POLL: Duration = Duration::from_secs(1);
 /// How long nothing is read after something failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a decision may take from the registry into the index.
+const DECIDED_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often that is waited for. Then its event is left out, so that no other waits for ever.
+const DECIDED_PAUSES_MAX: u32 = 1_500;
+
 /// The cursor in the journal.
 const EVENTS: &str = "deliveries";
 
@@ -59,6 +65,9 @@ enum Failed {
     /// The registry does not answer.
     #[error("the registry failed")]
     Registry(#[from] RegistryError),
+    /// A decision is kept, and the index does not show it yet.
+    #[error("the index does not show a decision")]
+    Behind,
 }
 
 /// How far it is with one cursor.
@@ -77,6 +86,8 @@ struct Reader {
     destinations: Vec<Destination>,
     events: Cursor,
     decisions: Cursor,
+    /// How often the decision that comes next was waited for.
+    pauses: u32,
 }
 
 /// Follows for ever.
@@ -93,6 +104,10 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
     loop {
         let question = *asked.borrow_and_update();
         if let Err(error) = reader.catch_up(question != answered).await {
+            if let Failed::Behind = error {
+                tokio::time::sleep(DECIDED_PAUSE).await;
+                continue;
+            }
             failed(&error, "deliveries cannot be made of events");
             tokio::time::sleep(PAUSE).await;
             continue;
@@ -120,6 +135,7 @@ impl Reader {
             destinations: Vec::new(),
             events: Cursor::new(EVENTS, registry.cursor(EVENTS).await?),
             decisions: Cursor::new(DECISIONS, registry.cursor(DECISIONS).await?),
+            pauses: 0,
         })
     }
 
@@ -185,22 +201,64 @@ impl Reader {
         let decisions = reading
             .await
             .map_err(|error| Failed::Reading(ReadError::Io(std::io::Error::other(error))))??;
-        let Some(last) = decisions.last().map(|it| it.n) else { return Ok(false) };
+        if decisions.is_empty() {
+            return Ok(false);
+        }
         self.look_up_destinations().await?;
         let mut wanted = Vec::new();
-        for decided in &decisions {
-            let store = &self.shared.settings.store;
-            let found = store.event(&Scope::Operator, decided.decision.event).await;
-            let event = match found {
-                Ok(Some(event)) if event.status == Status::Accepted => event,
-                // One that is damaged does not stop the others.
-                Ok(_) | Err(ReadError::Damaged) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            wanted.extend(self.wanted(&event, Some(decided.decision.at)).await?);
+        let mut read = behind;
+        let mut is_behind = false;
+        for decided in decisions {
+            match self.decided(&decided.decision).await {
+                Ok(Some(event)) => {
+                    wanted.extend(self.wanted(&event, Some(decided.decision.at)).await?);
+                }
+                Ok(None) => {}
+                Err(Failed::Behind) if self.pauses < DECIDED_PAUSES_MAX => {
+                    self.pauses = self.pauses.saturating_add(1);
+                    is_behind = true;
+                    break;
+                }
+                Err(Failed::Behind) => {
+                    tracing::error!(
+                        event.id = %decided.decision.event,
+                        "a decision does not come into the index: its event is not delivered"
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+            self.pauses = 0;
+            read = decided.n;
         }
-        self.enqueue(Which::Decisions, last, wanted).await?;
-        Ok(true)
+        if read > behind {
+            self.enqueue(Which::Decisions, read, wanted).await?;
+        }
+        if is_behind { Err(Failed::Behind) } else { Ok(true) }
+    }
+
+    /// The event of a decision, if it may be acted on.
+    async fn decided(&self, decision: &Decision) -> Result<Option<Event>, Failed> {
+        let store = &self.shared.settings.store;
+        let event = match store.event(&Scope::Operator, decision.event).await {
+            Ok(Some(event)) if !event.is_erased => event,
+            // One that is damaged does not stop the others.
+            Ok(_) | Err(ReadError::Damaged) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // A decision is in the registry first. Read too early, its event is nobody's still.
+        let latest = store.registry().decision(decision.event).await?;
+        let shows = |it: &Decision| {
+            event.decision.as_ref().is_some_and(|shown| {
+                shown.kind == it.kind
+                    && shown.at == it.at
+                    && shown.by == it.by
+                    && shown.tenant.as_deref() == it.tenant.as_ref().map(TenantId::as_str)
+            })
+        };
+        if !latest.as_ref().is_some_and(shows) {
+            return Err(Failed::Behind);
+        }
+        Ok(Some(event).filter(|it| it.status == Status::Accepted))
     }
 
     async fn look_up_destinations(&mut self) -> Result<(), Failed> {
