@@ -1,32 +1,46 @@
 //! What an event says, as JSON: for filters, for templates, and for who wants it in the form
 //! that is the same for every provider.
 
+use hookgate_core::canonical::{self, About};
 use hookgate_core::delivery::{DestinationKind, DestinationSettings, Format};
+use hookgate_core::event::Kind;
+use hookgate_core::provider::{self, BODY_BYTES_MAX};
 use hookgate_store::Event;
 use serde_json::{Map, Value, json};
 
 /// The largest body that is read for what it says, in bytes. Larger ones hold recordings;
 /// their events say what their heads say.
-pub(crate) const READ_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const READ_BYTES_MAX: u64 = BODY_BYTES_MAX;
 
 /// The member of a filter's document with what the provider sent.
 const BODY: &str = "body";
 
 /// The canonical event. Without its body it says what its head says.
 pub(crate) fn canonical(event: &Event, body: Option<&[u8]>) -> Value {
-    // Only what a body says needs it.
-    let _ = body;
-    json!({
-        "version": 1,
-        "event_id": event.id.to_string(),
-        "kind": event.kind,
-        "type": event.event_type,
-        "provider": event.provider,
-        "source": event.source,
-        "tenant": event.tenant,
-        "conversation_id": event.conversation_id,
-        "external_id": event.external_id,
-        "received_at": event.received_at.to_string(),
+    let id = event.id.to_string();
+    let about = About {
+        event_id: Some(&id),
+        event_type: &event.event_type,
+        kind: Kind::named(&event.kind).unwrap_or(Kind::Other),
+        external_id: event.external_id.as_deref(),
+        conversation_id: event.conversation_id.as_deref(),
+        received_at: event.received_at,
+    };
+    let made = provider::named(&event.provider).and_then(|provider| {
+        let made = canonical::canonical(provider, &event.source, body, &about);
+        serde_json::to_value(made).ok()
+    });
+    // A test is of no provider.
+    made.unwrap_or_else(|| {
+        json!({
+            "version": canonical::VERSION,
+            "event_id": id,
+            "kind": event.kind,
+            "type": event.event_type,
+            "provider": event.provider,
+            "source": event.source,
+            "received_at": event.received_at.to_string(),
+        })
     })
 }
 
