@@ -110,13 +110,27 @@ impl Dispatcher {
     /// opened.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) -> bool {
         let shared = &self.0;
-        let mut beside = JoinSet::new();
-        beside.spawn(reader::follow(Arc::clone(shared)));
-        beside.spawn(count(Arc::clone(shared)));
         let mut attempts = JoinSet::new();
-        tokio::select! {
-            () = stop => {}
-            () = shared.deliver(&mut attempts) => {}
+        let mut beside = JoinSet::new();
+        {
+            tokio::pin!(stop);
+            let delivering = shared.deliver(&mut attempts);
+            tokio::pin!(delivering);
+            loop {
+                beside.spawn(reader::follow(Arc::clone(shared)));
+                beside.spawn(count(Arc::clone(shared)));
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = &mut delivering => break,
+                    // Neither ends by itself. Where the reader was is in its cursor.
+                    _ = beside.join_next() => {
+                        shared.settings.metrics.panics.inc();
+                        tracing::error!("following the journal ended in a panic: it begins anew");
+                        beside.shutdown().await;
+                        tokio::time::sleep(STORE_PAUSE).await;
+                    }
+                }
+            }
         }
         beside.shutdown().await;
         let settled = async { while attempts.join_next().await.is_some() {} };

@@ -19,6 +19,11 @@ pub(crate) fn bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// A number of 0 to 1. Without random bytes it is a half: it moves waits and guards nothing.
+pub(crate) fn chance() -> f64 {
+    bytes::<4>().map_or(0.5, |it| f64::from(u32::from_ne_bytes(it)) / f64::from(u32::MAX))
+}
+
 /// A secret as `provider` would give one, or of the usual form without a provider.
 pub(crate) fn secret(provider: Option<&Provider>) -> anyhow::Result<String> {
     if provider.is_some_and(|it| it.name == "tawk") {

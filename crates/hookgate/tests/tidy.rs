@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hookgate-egress",
             "hookgate-secrets",
             "hookgate-tools",
+            "hookgate-dispatch",
             "hookgate-ingress",
             "hookgate-console",
             "hookgate-square",

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use hookgate_console::{Caller, Console, SourceSettings};
 use hookgate_core::secret::Secret;
 use hookgate_core::source::CurrentSources;
+use hookgate_dispatch::{DeliveryMetrics, DispatchSettings, Dispatcher, STOP_WAIT};
 use hookgate_egress::Egress;
 use hookgate_ingress::{
     BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Inspector, Metrics, Peer, Tls,
@@ -29,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tower_service::Service as _;
 
 use super::init;
@@ -125,6 +127,27 @@ impl House {
         })
     }
 
+    /// Who passes events on.
+    fn dispatcher(
+        &self,
+        secrets: &Arc<Secrets>,
+        egress: Egress,
+        registry: &mut Registry,
+    ) -> Dispatcher {
+        Dispatcher::new(DispatchSettings {
+            store: self.store.clone(),
+            secrets: Arc::clone(secrets),
+            egress,
+            schedule: self.config.delivery.schedule.clone().into(),
+            metrics: DeliveryMetrics::new(registry),
+            clock: Arc::new(input::now),
+            chance: random::chance,
+            public_url: self.config.public_url.clone(),
+            in_flight_max: self.config.delivery.in_flight,
+            stop_wait: STOP_WAIT,
+        })
+    }
+
     async fn serve(mut self) -> anyhow::Result<Drained> {
         let configured = std::mem::take(&mut self.config.sources);
         let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
@@ -170,7 +193,8 @@ impl House {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());
-        let tools = self.broker(&secrets, egress, &mut registry);
+        let tools = self.broker(&secrets, egress.clone(), &mut registry);
+        let dispatcher = self.dispatcher(&secrets, egress, &mut registry);
         let console = hookgate_console::router(Console {
             store: self.store.clone(),
             sources: Arc::clone(&current),
@@ -205,11 +229,13 @@ impl House {
         }));
         tokio::spawn(live.follow(Arc::clone(&gate)));
 
+        let no_more = stopped(stop.clone());
+        let dispatching = tokio::spawn(async move { dispatcher.run(no_more).await });
         tracing::info!(address = %listen, "ready");
         let Some(admin) = admin else {
             let shutdown = stopped(stop);
             let drained = serve(vec![listener], gate, fallback(console), self.tls, shutdown).await;
-            return Ok(with_jobs(drained, &tools).await);
+            return Ok(with_jobs(drained, &tools, dispatching).await);
         };
         let public = probes_only(fallback(console.clone()));
         let (one, other) = tokio::join!(
@@ -223,19 +249,22 @@ impl House {
             serve_fallback(vec![admin], gate, fallback(console), self.tls, stopped(stop)),
         );
         let drained = Drained { complete: one.complete && other.complete };
-        Ok(with_jobs(drained, &tools).await)
+        Ok(with_jobs(drained, &tools, dispatching).await)
     }
 }
 
 /// Waits a little for tool calls that nobody waits for any more: their end is better known.
-async fn with_jobs(drained: Drained, tools: &Broker) -> Drained {
+/// Waits for deliveries under way as well, which end by themselves.
+async fn with_jobs(drained: Drained, tools: &Broker, dispatching: JoinHandle<bool>) -> Drained {
     let settled = tools.settled(JOBS_END).await;
     if !settled {
         tracing::warn!(
             "tool calls were cut whose end is not known: it is found out when they come again"
         );
     }
-    Drained { complete: drained.complete && settled }
+    // What was cut off is tried again after the next start.
+    let dispatched = dispatching.await.unwrap_or(false);
+    Drained { complete: drained.complete && settled && dispatched }
 }
 
 /// Writes the secrets that are missing, once it is sure that nobody outside can use them.

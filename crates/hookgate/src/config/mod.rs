@@ -3,6 +3,7 @@
 //! [`RawConfig`] is what was written, [`Config`] is what holds. Everything after this
 //! takes a `Config`, so nothing else asks a variable or a file.
 
+mod delivery;
 mod limits;
 mod ownership;
 mod raw;
@@ -24,6 +25,7 @@ use hookgate_secrets::SecretsSettings;
 use hookgate_store::Quota;
 use ipnet::IpNet;
 
+use self::delivery::DeliveryConfig;
 pub(crate) use self::raw::RawConfig;
 use self::raw::{RawEgress, RawLog, RawServer, RawSource, RawTls};
 pub(crate) use self::source::{SourceConfig, made, provider_names, resolve, verification_variable};
@@ -117,6 +119,8 @@ pub(crate) struct Config {
     pub(crate) egress: Policy,
     /// What tool calls go by.
     pub(crate) tools: ToolsConfig,
+    /// What deliveries go by.
+    pub(crate) delivery: DeliveryConfig,
     /// The master keys, where a variable gives them.
     pub(crate) master_keys: Option<String>,
 }
@@ -166,6 +170,7 @@ impl Config {
             admin_token: environment.value("HOOKGATE_ADMIN_TOKEN")?,
             egress: egress(&raw.egress, environment)?,
             tools: ToolsConfig::check(raw.tools, environment)?,
+            delivery: DeliveryConfig::check(&raw.delivery)?,
             secrets: raw.secrets,
             master_keys: environment.value("HOOKGATE_MASTER_KEY")?,
         };

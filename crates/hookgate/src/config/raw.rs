@@ -37,6 +37,8 @@ pub(crate) struct RawConfig {
     pub(crate) egress: RawEgress,
     /// `[tools]`
     pub(crate) tools: RawTools,
+    /// `[delivery]`
+    pub(crate) delivery: RawDelivery,
     /// `[source.NAME]`
     pub(crate) source: BTreeMap<String, RawSource>,
 }
@@ -165,6 +167,16 @@ impl Default for RawTools {
     fn default() -> Self {
         Self { budget_ms: None, defaults: serde_json::json!({}) }
     }
+}
+
+/// `[delivery]`
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawDelivery {
+    /// The waits after the first attempt.
+    pub(crate) retry: Option<Vec<String>>,
+    /// Attempts under way at once.
+    pub(crate) in_flight: Option<usize>,
 }
 
 /// `[source.NAME]`

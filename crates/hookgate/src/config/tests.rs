@@ -1,5 +1,7 @@
 //! What the files say is what holds.
 
+use std::time::Duration;
+
 use hookgate_core::attribution::Rule;
 use hookgate_core::source::Verification;
 use hookgate_core::tenant::TenantId;
@@ -44,6 +46,8 @@ fn the_example_shows_every_default() {
     assert_eq!(shown.store.path, default.store.path);
     assert_eq!(format!("{:?}", shown.store.options), format!("{:?}", default.store.options));
     assert_eq!(format!("{:?}", shown.limits), format!("{:?}", default.limits));
+    assert_eq!(shown.delivery.schedule, default.delivery.schedule);
+    assert_eq!(shown.delivery.in_flight, default.delivery.in_flight);
     let [built_in @ .., acme] = shown.sources.as_slice() else {
         panic!("the example has a source")
     };
@@ -96,6 +100,7 @@ fn the_example_has_every_key() {
         (vec!["tls"], "[tls]\nunknown = 1"),
         (vec!["log"], "[log]\nunknown = 1"),
         (vec!["egress"], "[egress]\nunknown = 1"),
+        (vec!["delivery"], "[delivery]\nunknown = 1"),
         (vec!["secrets"], "[secrets]\nunknown = 1"),
         (vec!["secrets", "env"], "[secrets.env]\nunknown = 1"),
         (vec!["secrets", "file"], "[secrets.file]\nunknown = 1"),
@@ -108,6 +113,22 @@ fn the_example_has_every_key() {
         shown.sort_unstable();
         assert_eq!(shown, known(text), "{path:?}");
     }
+}
+
+#[test]
+fn a_schedule_of_deliveries_has_waits_that_can_be_waited() {
+    let retry = |list: &str| {
+        let config = check(&format!("[delivery]\nretry = {list}"), &[]);
+        config.map(|it| it.delivery.schedule.iter().map(Duration::as_secs).collect::<Vec<_>>())
+    };
+    assert_eq!(retry(r#"["5s", "5m", "2h", "7d"]"#).unwrap(), [5, 300, 7_200, 604_800]);
+    assert!(retry("[]").unwrap().is_empty(), "one attempt and no more");
+    for list in
+        [r#"["0s"]"#, r#"["8d"]"#, r#"["soon"]"#, r#"["-5s"]"#, &format!("{:?}", ["1s"; 33])]
+    {
+        assert!(retry(list).is_err(), "{list}");
+    }
+    assert!(check("[delivery]\nin_flight = 0", &[]).is_err());
 }
 
 #[test]
