@@ -26,6 +26,8 @@ mod bindings;
 mod body;
 mod conversations;
 mod credentials;
+mod deliveries;
+mod destinations;
 mod document;
 mod erasures;
 mod events;
@@ -41,6 +43,7 @@ mod random;
 mod reattribute;
 mod rejections;
 mod release;
+mod replay;
 mod retry;
 mod schemas;
 mod seen;
@@ -57,6 +60,7 @@ mod violations;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -88,6 +92,13 @@ pub type CheckSource = Arc<dyn Fn(&SourceSettings) -> Result<(), String> + Send 
 /// Told of a tenant that is erased, so that nothing of it stays in memory.
 pub type ForgetTenant = Arc<dyn Fn(&TenantId) + Send + Sync>;
 
+/// Whether a destination may be at this URL; if not, a sentence that says why. A name that
+/// does not resolve now is none of the reasons.
+pub type CheckDestination = Arc<dyn Fn(String) -> DestinationChecked + Send + Sync>;
+
+/// What [`CheckDestination`] gives.
+pub type DestinationChecked = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
 /// What the console shows, and to whom.
 pub struct Console {
     /// The store that it reads, and that retried requests go to.
@@ -103,6 +114,8 @@ pub struct Console {
     pub check_source: CheckSource,
     /// Who else remembers something of tenants.
     pub forget_tenant: ForgetTenant,
+    /// Checks the URL of a destination before it is stored.
+    pub check_destination: CheckDestination,
     /// The operator's token. An empty one opens nothing.
     pub admin_token: Secret,
     /// What `/metrics` prints.
@@ -234,6 +247,18 @@ fn for_tenants() -> Routes {
         .routes(routes!(events::raw))
         .routes(routes!(tool_calls::list))
         .routes(routes!(tool_calls::show))
+        .routes(routes!(destinations::list, destinations::add))
+        .routes(routes!(destinations::show, destinations::change, destinations::remove))
+        .routes(routes!(destinations::rotate))
+        .routes(routes!(destinations::test))
+        .routes(routes!(destinations::enable))
+        .routes(routes!(destinations::disable))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry_many))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(replay::replay_many))
+        .routes(routes!(replay::replay))
         .routes(routes!(violations::list))
         .routes(routes!(document::show))
         .routes(routes!(schemas::canonical_event))

@@ -91,6 +91,14 @@ pub(crate) enum List {
     Erasures,
     /// The tool calls.
     ToolCalls,
+    /// The destinations.
+    Destinations,
+    /// The deliveries.
+    Deliveries,
+    /// The deliveries that are tried again.
+    DeliveryRetries,
+    /// The events that are delivered again.
+    Replays,
 }
 
 impl List {
@@ -110,6 +118,10 @@ impl List {
             Self::Tokens => b'u',
             Self::Erasures => b'x',
             Self::ToolCalls => b'l',
+            Self::Destinations => b'd',
+            Self::Deliveries => b'y',
+            Self::DeliveryRetries => b'z',
+            Self::Replays => b'p',
         }
     }
 }

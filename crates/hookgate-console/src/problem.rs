@@ -55,6 +55,8 @@ pub(crate) enum Problem {
     BadSource(String),
     /// The settings of a tenant's tools are not possible. The sentence says why.
     BadTools(String),
+    /// The settings of a destination are not possible. The sentence says why.
+    BadDestination(String),
     /// The body has more bytes than the path takes.
     BodyTooLarge,
     /// The body took too long to arrive.
@@ -76,6 +78,12 @@ pub(crate) enum Problem {
     KeptElsewhere(&'static str),
     /// The event is accepted already.
     NotQuarantined,
+    /// The event is in quarantine.
+    Quarantined,
+    /// The delivery arrived already.
+    Delivered,
+    /// The destination is disabled.
+    Disabled,
     /// The event does not prove its origin.
     Unproven,
     /// The event's bytes cannot be read, and so not be masked.
@@ -177,6 +185,7 @@ impl Problem {
             | Self::Invalid(_)
             | Self::BadSource(_)
             | Self::BadTools(_)
+            | Self::BadDestination(_)
             | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -185,6 +194,9 @@ impl Problem {
             | Self::TooMany { .. }
             | Self::KeptElsewhere(_)
             | Self::NotQuarantined
+            | Self::Quarantined
+            | Self::Delivered
+            | Self::Disabled
             | Self::Unproven
             | Self::Unmaskable
             | Self::InProgress => StatusCode::CONFLICT,
@@ -210,6 +222,7 @@ impl Problem {
             Self::BadBody(_) => ("bad-body", "Bad request body"),
             Self::BadSource(_) => ("bad-source", "Bad source"),
             Self::BadTools(_) => ("bad-tools", "Bad settings of tools"),
+            Self::BadDestination(_) => ("bad-destination", "Bad destination"),
             Self::BodyTooLarge => ("body-too-large", "Request body too large"),
             Self::BodyTooSlow => ("body-too-slow", "Request body too slow"),
             Self::Taken => ("taken", "Taken"),
@@ -218,6 +231,9 @@ impl Problem {
             Self::TooManyStreams => ("too-many-streams", "Too many streams"),
             Self::KeptElsewhere(_) => ("kept-elsewhere", "Kept elsewhere"),
             Self::NotQuarantined => ("not-quarantined", "Not in quarantine"),
+            Self::Quarantined => ("quarantined", "In quarantine"),
+            Self::Delivered => ("delivered", "Delivered"),
+            Self::Disabled => ("destination-disabled", "The destination is disabled"),
             Self::Unproven => ("unproven", "Not proven"),
             Self::Unmaskable => ("unmaskable", "Cannot be masked"),
             Self::InProgress => ("in-progress", "In progress"),
@@ -253,7 +269,9 @@ impl Problem {
             Self::BadParameter { name, wanted } => return format!("`{name}` must be {wanted}."),
             Self::Invalid(sentence) => return spoken(sentence),
             Self::BadBody(wanted) => wanted,
-            Self::BadSource(why) | Self::BadTools(why) => return why.clone(),
+            Self::BadSource(why) | Self::BadTools(why) | Self::BadDestination(why) => {
+                return why.clone();
+            }
             Self::BodyTooLarge => "A request body may have 64 KiB here.",
             Self::BodyTooSlow => "The request body did not arrive in time.",
             Self::Taken => "It belongs to somebody else already.",
@@ -264,6 +282,9 @@ impl Problem {
                 return format!("Credentials come from {place}: change them there.");
             }
             Self::NotQuarantined => "The event is accepted already.",
+            Self::Quarantined => "The event is in quarantine, and passed on to nobody.",
+            Self::Delivered => "It arrived already. Replay its event to deliver that again.",
+            Self::Disabled => "The destination is disabled. Enable it first.",
             Self::Unproven => "The event did not prove its origin; it stays in quarantine.",
             Self::Unmaskable => {
                 "The body cannot be read, and so its credentials cannot be masked: ask the operator."

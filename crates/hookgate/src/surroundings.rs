@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use hookgate_console::CheckDestination;
 use hookgate_core::address::Policy;
 use hookgate_core::secret::Secret;
-use hookgate_egress::{Egress, Settings};
+use hookgate_egress::{Egress, EgressError, Reach, Settings, Url};
 use hookgate_secrets::{Backend, SecretsSettings, Surroundings, system_clock};
 
 use crate::config;
@@ -17,6 +18,21 @@ use crate::exit::Usage;
 pub(crate) fn egress(policy: &Policy) -> anyhow::Result<Egress> {
     let settings = Settings { policy: policy.clone(), authorities: Vec::new() };
     Egress::new(settings).context("cannot prepare requests to others")
+}
+
+/// Whether a destination may be at a URL, as its name resolves now.
+pub(crate) fn destinations(egress: Egress) -> CheckDestination {
+    Arc::new(move |url: String| {
+        let egress = egress.clone();
+        Box::pin(async move {
+            let url = Url::parse(&url).map_err(|_| "`url` is no URL".to_owned())?;
+            match egress.admits(&url, Reach::Public).await {
+                // It may later, and is asked again whenever something is sent.
+                Ok(()) | Err(EgressError::Unresolved) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    })
 }
 
 /// The place of tenants' credentials that the settings describe. Nothing is asked yet.

@@ -61,6 +61,14 @@ async fn value(bench: &mut Bench, variable: &str) -> String {
             let event = bench.call("call_1", "agent_1").await;
             bench.tool_call("acme", event, "call_1").await.to_string()
         }
+        "$DESTINATION" => {
+            let all = bench.get("/api/v1/destinations").await;
+            all.column("id").last().unwrap().as_str().unwrap().to_owned()
+        }
+        "$DELIVERY" => {
+            let all = bench.get("/api/v1/deliveries").await;
+            all.column("id")[0].as_str().unwrap().to_owned()
+        }
         "$QUARANTINED" => {
             bench.tenant("other").await;
             bench.bind("other", "agent", "agent_2").await;

@@ -10,6 +10,7 @@
 
 mod access;
 mod bench;
+mod destinations;
 mod document;
 mod events;
 mod examples;

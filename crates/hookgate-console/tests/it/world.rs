@@ -17,6 +17,8 @@ pub(crate) struct Belongings {
     pub(crate) token_id: String,
     pub(crate) erasure: String,
     pub(crate) tool_call: String,
+    pub(crate) destination: String,
+    pub(crate) delivery: String,
 }
 
 /// Two tenants, and what is the operator's alone.
@@ -57,6 +59,8 @@ impl World {
                 "/api/v1/rejections/{id}" => &self.rejection,
                 "/api/v1/erasures/{id}" => &of.erasure,
                 "/api/v1/tool-calls/{id}" => &of.tool_call,
+                "/api/v1/destinations/{id}" => &of.destination,
+                "/api/v1/deliveries/{id}" => &of.delivery,
                 new => panic!("say here what {new} is tried with"),
             }
             .to_owned()
@@ -106,7 +110,26 @@ async fn belongings(bench: &mut Bench, id: &'static str) -> Belongings {
     let erasure = bench.ask(axum::http::Method::DELETE, &path, "").await;
     assert_eq!(erasure.status, 202, "{erasure:?}");
     let erasure = erasure.json()["id"].as_str().unwrap().to_owned();
-    Belongings { id, key, key_id, event, agent, call, source, token_id, erasure, tool_call }
+    let made = json!({ "tenant": id, "kind": "http", "url": format!("https://{id}.example/in") });
+    let destination = bench.made("/api/v1/destinations", made).await;
+    let destination = destination["id"].as_str().unwrap().to_owned();
+    bench.made(&format!("/api/v1/events/{event}/replay"), json!({})).await;
+    let deliveries = bench.get(&format!("/api/v1/deliveries?destination={destination}")).await;
+    let delivery = deliveries.column("id")[0].as_str().unwrap().to_owned();
+    Belongings {
+        id,
+        key,
+        key_id,
+        event,
+        agent,
+        call,
+        source,
+        token_id,
+        erasure,
+        tool_call,
+        destination,
+        delivery,
+    }
 }
 
 /// A body that the operation takes, about what is `of`'s.
@@ -131,7 +154,14 @@ pub(crate) fn body(operation: &str, of: &Belongings) -> String {
         "POST /api/v1/sources/{name}/tokens" | "POST /api/v1/events/{id}/release" => {
             json!({ "tenant": of.id })
         }
-        "POST /api/v1/tenants/{id}/keys"
+        "POST /api/v1/destinations" => {
+            json!({ "kind": "slack", "url": "https://hooks.slack.com/services/value-canary-8" })
+        }
+        "PATCH /api/v1/destinations/{id}" => json!({ "events": ["call.*"], "name": null }),
+        "POST /api/v1/destinations/{id}/rotate" => json!({ "overlap_seconds": 60 }),
+        "POST /api/v1/events/replay" => json!({ "provider": "retell", "run": "one" }),
+        "POST /api/v1/deliveries/retry"
+        | "POST /api/v1/tenants/{id}/keys"
         | "POST /api/v1/events/reattribute"
         | "POST /api/v1/rejections/retry" => json!({}),
         _ => Value::Null,

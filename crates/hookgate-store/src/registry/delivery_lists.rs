@@ -78,6 +78,23 @@ impl Registry {
         .await
     }
 
+    /// How many deliveries a filter finds that were given up or skipped, and whose destination
+    /// is enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`].
+    pub async fn count_given_up(
+        &self,
+        scope: &Scope,
+        filter: DeliveryFilter,
+    ) -> Result<u64, RegistryError> {
+        let mut wanted = Wanting::of(scope);
+        wanted.add_filter(filter);
+        wanted.given_up();
+        self.read("counting deliveries", move |connection| Ok(wanted.count(connection)?)).await
+    }
+
     /// How many deliveries there are that did not arrive.
     ///
     /// # Errors
@@ -216,6 +233,17 @@ impl Wanting {
         }
         " ORDER BY deliveries.n DESC LIMIT ?".clone_into(&mut self.end);
         self.values.push(whole(u64::from(limit)));
+    }
+
+    fn count(&self, connection: &Connection) -> Result<u64, rusqlite::Error> {
+        let select = format!(
+            "SELECT count(*) FROM deliveries CROSS JOIN destinations \
+             ON destinations.n = deliveries.destination {}",
+            self.text
+        );
+        let mut statement = connection.prepare_cached(&select)?;
+        let count: i64 = statement.query_row(params_from_iter(&self.values), |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     pub(super) fn read(&self, connection: &Connection) -> Result<Vec<Delivery>, rusqlite::Error> {

@@ -193,6 +193,7 @@ impl House {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         hookgate_console::register_store(&mut registry, self.store.clone());
+        let check_destination = surroundings::destinations(egress.clone());
         let tools = self.broker(&secrets, egress.clone(), &mut registry);
         let dispatcher = self.dispatcher(&secrets, egress, &mut registry);
         let console = hookgate_console::router(Console {
@@ -206,6 +207,7 @@ impl House {
                 let tools = tools.clone();
                 move |tenant| tools.forget(tenant)
             }),
+            check_destination,
             secrets,
             admin_token: token.secret,
             metrics: Arc::new(registry),

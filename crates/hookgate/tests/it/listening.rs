@@ -102,7 +102,7 @@ fn what_cannot_hold_is_refused_with_what_to_do() {
         2,
         "hookgate.toml, line 3: unknown field `lissten`",
     );
-    check("[delivery]\nretry = []\n", &[], &[], 2, "unknown field `delivery`");
+    check("[deliveries]\nretry = []\n", &[], &[], 2, "unknown field `deliveries`");
     check(
         "[source.tawk]\nsecret = \"hunter2hunter2\"\n",
         &[],
