@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
 
+pub(crate) mod deliveries;
 pub(crate) mod listen;
 pub(crate) mod registry;
 pub(crate) mod tool_calls;
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Judge a captured request offline, and say what is wrong with it.
     Verify(Verify),
-    /// List, show, follow and export stored events.
+    /// List, show, follow, export and replay stored events.
     #[command(subcommand)]
     Events(Events),
     /// Pass live events on to a server on your own machine.
@@ -71,6 +72,12 @@ pub(crate) enum Command {
     /// List and show what agents asked for, and what came of it.
     #[command(subcommand)]
     ToolCalls(tool_calls::ToolCalls),
+    /// Say where events are passed on to.
+    #[command(subcommand)]
+    Destination(deliveries::Destination),
+    /// List and show what was passed on, and try again what was not.
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
     /// Check, rebuild and back up the store.
     #[command(subcommand)]
     Store(Store),
@@ -274,6 +281,8 @@ pub(crate) enum Events {
     },
     /// Print the JSON Schema of canonical events.
     Schema,
+    /// Deliver events once more, to the destinations that want them. No tool is run.
+    Replay(Box<deliveries::Replay>),
     /// Print events as NDJSON with exact bodies, enough to verify them again.
     Export {
         #[command(flatten)]

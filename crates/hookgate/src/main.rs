@@ -77,6 +77,8 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Violations(command) => command::violations::run(command, &environment),
         Command::Tools(command) => command::tools::run(command, &environment),
         Command::ToolCalls(command) => command::tool_calls::run(command, &environment),
+        Command::Destination(command) => command::destination::run(command, &environment),
+        Command::Deliveries(command) => command::deliveries::run(command, &environment),
         Command::Audit(flags) => command::audit::run(&flags, &environment),
         Command::Store(command) => command::store::run(&command, &environment),
         Command::Doctor(flags) => command::doctor::run(&flags, &environment),

@@ -9,7 +9,7 @@ use hookgate_store::Order;
 use serde_json::{Value, json};
 
 use self::decisions::Wanted;
-use super::tool_calls;
+use super::{deliveries, tool_calls};
 use crate::cli::{EventFilter, Events, From};
 use crate::client;
 use crate::environment::Environment;
@@ -45,6 +45,7 @@ pub(crate) fn run(command: Events, environment: &Environment) -> anyhow::Result<
                 output::line(schema)?;
                 Ok(Outcome::Done)
             }
+            Events::Replay(wanted) => deliveries::replay(*wanted, environment).await,
             Events::Export { filter, limit, from } => {
                 export(&filter, limit.unwrap_or(u64::MAX), &from, environment).await
             }

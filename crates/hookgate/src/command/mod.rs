@@ -4,6 +4,8 @@ pub(crate) mod audit;
 pub(crate) mod binding;
 pub(crate) mod conversations;
 pub(crate) mod credential;
+pub(crate) mod deliveries;
+pub(crate) mod destination;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 mod erasure;

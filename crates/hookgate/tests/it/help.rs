@@ -17,7 +17,7 @@ fn the_help_fits_a_screen() {
       send           Sign a sample event as the provider does, and post it
       sign           Print the headers that prove a body
       verify         Judge a captured request offline, and say what is wrong with it
-      events         List, show, follow and export stored events
+      events         List, show, follow, export and replay stored events
       listen         Pass live events on to a server on your own machine
       rejections     List and show refused requests, and judge them again
       tenant         Add, change and erase tenants, whose data must never meet
@@ -29,6 +29,8 @@ fn the_help_fits_a_screen() {
       violations     List proven requests that contradict ownership
       tools          Say what tenants' agents may do, and what platforms are told of it
       tool-calls     List and show what agents asked for, and what came of it
+      destination    Say where events are passed on to
+      deliveries     List and show what was passed on, and try again what was not
       store          Check, rebuild and back up the store
       secret         Make secrets, and seal under another master key
       audit          Look for what a human should see: contradictions, weak proof, silence
@@ -93,6 +95,19 @@ fn every_command_has_a_help() {
         "secret new",
         "secret rewrap",
         "events release",
+        "events replay",
+        "destination add",
+        "destination list",
+        "destination show",
+        "destination set",
+        "destination remove",
+        "destination rotate",
+        "destination test",
+        "destination enable",
+        "destination disable",
+        "deliveries list",
+        "deliveries show",
+        "deliveries retry",
         "events reattribute",
         "tenant add",
         "tenant list",

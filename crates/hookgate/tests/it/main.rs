@@ -11,6 +11,7 @@ mod audit;
 mod bench;
 mod bundle;
 mod canary;
+mod deliveries;
 mod environment;
 mod help;
 mod listen;
