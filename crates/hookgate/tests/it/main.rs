@@ -17,6 +17,7 @@ mod help;
 mod listen;
 mod listening;
 mod mightycall;
+mod passed_on;
 mod reading;
 mod retry;
 mod sealing;
