@@ -33,7 +33,7 @@ pub(crate) fn run(command: Destination, environment: &Environment) -> anyhow::Re
             }
             Destination::Show { id, print } => {
                 let found = api.get(&path(&["destinations", &id])?, &[]).await;
-                show(&or_missing(found, &missing(&id))?, print.json)?;
+                record::show(&or_missing(found, &missing(&id))?, print.json)?;
             }
             Destination::Set { id, settings, clear, print } => {
                 let mut changes = members(&settings)?;
@@ -41,8 +41,8 @@ pub(crate) fn run(command: Destination, environment: &Environment) -> anyhow::Re
                 if changes.is_empty() {
                     return Err(Usage::new("say what is to be changed: see --help").into());
                 }
-                let changed = api.patch(&path(&["destinations", &id])?, &changes.into()).await;
-                show(&or_missing(changed, &missing(&id))?, print.json)?;
+                let after = api.patch(&path(&["destinations", &id])?, &changes.into()).await;
+                record::show(&or_missing(after, &missing(&id))?, print.json)?;
             }
             Destination::Remove { id, print } => {
                 let removed = api.delete(&path(&["destinations", &id])?, &[]).await;
@@ -109,10 +109,6 @@ fn words(record: &Value, at: &str) -> String {
     let words = record.pointer(at).and_then(Value::as_array).into_iter().flatten();
     let words: Vec<&str> = words.filter_map(Value::as_str).collect();
     crate::output::cell(&words.join(" "), CELL_CHARS_MAX)
-}
-
-fn show(destination: &Value, as_json: bool) -> anyhow::Result<()> {
-    record::show(destination, as_json)
 }
 
 async fn add(

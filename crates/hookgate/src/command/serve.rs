@@ -200,9 +200,7 @@ impl House {
             store: self.store.clone(),
             sources: Arc::clone(&current),
             sources_applied,
-            check_source: Arc::new(|settings: &SourceSettings| {
-                config::made(settings).map(drop).map_err(|error| format!("{error:#}"))
-            }),
+            check_source: Arc::new(check_source),
             forget_tenant: Arc::new({
                 let tools = tools.clone();
                 move |tenant| tools.forget(tenant)
@@ -253,6 +251,11 @@ impl House {
         let drained = Drained { complete: one.complete && other.complete };
         Ok(with_jobs(drained, &tools, dispatching).await)
     }
+}
+
+/// Whether a source with these settings is possible.
+fn check_source(settings: &SourceSettings) -> Result<(), String> {
+    config::made(settings).map(drop).map_err(|error| format!("{error:#}"))
 }
 
 /// Waits a little for tool calls that nobody waits for any more: their end is better known.

@@ -69,7 +69,7 @@ fn what_cannot_be_meant_says_what_can() {
         ("destination add --kind http --url https://a.invalid/ --format xml", 2, "cloudevents"),
         ("destination add --kind http --url https://a.invalid/ --filter kind=1", 2, "pointer"),
         ("destination add --kind http --url https://10.0.0.1/", 1, "address"),
-        ("destination add --kind http --url http://127.0.0.1:9/", 1, "http"),
+        ("destination add --kind http --url http://127.0.0.1:9/", 1, "address"),
         ("destination add --kind http --url https://a.invalid/ --event call.gone", 1, "call.gone"),
         ("destination add --kind http --url https://a.invalid/ --tenant nobody", 1, "tenant list"),
         ("destination set dst_1", 2, "what is to be changed"),
