@@ -1,32 +1,47 @@
-//! The quick part of the walk: tokens that lie whole in one piece and are written plainly.
+//! The tokens of a body, as long as each lies whole in one piece and is written plainly.
 //!
-//! Nearly every token of nearly every body is one of these. Whatever is not (an escape in
-//! a key, an exponent, a token that the next piece goes on with, a byte that has no place)
-//! is left where it stands for the state machine, which alone decides what is an error of
-//! grammar. So both read the same; this part only reads most of it faster.
+//! Nearly every token of nearly every body does and is. A text, number or word that the next
+//! piece goes on with, or that holds an escape that matters, is left to `scalar`, and so is
+//! whatever has no place where it stands.
 
-use super::scan::{behind_key, behind_plain};
+use super::scan::{before, behind_key, behind_plain};
 use super::walk::{State, Walk};
-use super::{Field, KEY_BYTES_MAX, Unreadable};
+use super::{Field, Unreadable};
 
 impl Walk<'_> {
     /// Takes what it can from the front of `rest`, and gives back the rest. The walk stands
-    /// between two tokens within the root.
+    /// between two tokens.
     pub(super) fn run<'b>(&mut self, mut rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
+        loop {
+            rest = self.tokens(rest)?;
+            rest = match (self.state, rest) {
+                (_, [b' ' | b'\n' | b'\t' | b'\r', tail @ ..]) => {
+                    // Most senders write none.
+                    std::hint::cold_path();
+                    behind_space(tail)
+                }
+                (State::Root, [b'{', tail @ ..]) => {
+                    self.state = self.open(true)?;
+                    tail
+                }
+                (_, []) => return Ok(rest),
+                _ => return self.begin(rest),
+            }
+        }
+    }
+
+    /// Takes tokens, up to white space or to what is none or not plain.
+    #[inline]
+    fn tokens<'b>(&mut self, mut rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
         let mut state = self.state;
         // A round takes a key, its colon, a value and what follows it, or some of these.
-        loop {
-            let length = rest.len();
+        while !matches!(state, State::Root | State::Done) {
             if matches!(state, State::Key | State::FirstKey) {
                 match rest {
                     [b'"', key @ ..] => {
                         let (hash, end) = behind_key(key);
                         let [b'"', tail @ ..] = end else { break };
-                        let key = before(key, end);
-                        if key.len() > KEY_BYTES_MAX {
-                            break;
-                        }
-                        self.key(key, hash)?;
+                        self.key(hash, || before(key, end))?;
                         (state, rest) = match tail {
                             [b':', tail @ ..] => (State::Value, tail),
                             _ => (State::Colon, tail),
@@ -35,10 +50,11 @@ impl Walk<'_> {
                     [b'}', tail @ ..] if state == State::FirstKey => {
                         (state, rest) = (self.close(), tail);
                     }
-                    _ => {}
+                    _ => break,
                 }
             }
-            if let (State::Colon, [b':', tail @ ..]) = (state, rest) {
+            if state == State::Colon {
+                let [b':', tail @ ..] = rest else { break };
                 (state, rest) = (State::Value, tail);
             }
             if matches!(state, State::Value | State::FirstElement) {
@@ -48,7 +64,6 @@ impl Walk<'_> {
                     [b']', tail @ ..] if state == State::FirstElement => {
                         (state, rest) = (self.close(), tail);
                     }
-                    [b' ' | b'\n' | b'\t' | b'\r', ..] | [] => {}
                     _ => {
                         let Some(tail) = self.scalar(rest) else { break };
                         (state, rest) = (State::AfterValue, tail);
@@ -56,22 +71,12 @@ impl Walk<'_> {
                 }
             }
             if state == State::AfterValue {
-                match rest {
-                    [b',', tail @ ..] => (state, rest) = (self.after_comma(), tail),
-                    [b'}', tail @ ..] if self.inner.is_object => {
-                        (state, rest) = (self.close(), tail);
-                    }
-                    [b']', tail @ ..] if !self.inner.is_object => {
-                        (state, rest) = (self.close(), tail);
-                    }
-                    _ => {}
-                }
-            }
-            if rest.len() == length {
-                rest = behind_space(rest);
-                if rest.len() == length {
-                    break;
-                }
+                (state, rest) = match rest {
+                    [b',', tail @ ..] => (self.after_comma(), tail),
+                    [b'}', tail @ ..] if self.inner.is_object => (self.close(), tail),
+                    [b']', tail @ ..] if !self.inner.is_object => (self.close(), tail),
+                    _ => break,
+                };
             }
         }
         self.state = state;
@@ -103,12 +108,6 @@ impl Walk<'_> {
     }
 }
 
-/// What of `bytes` is before the `tail` of them.
-#[inline]
-fn before<'b>(bytes: &'b [u8], tail: &[u8]) -> &'b [u8] {
-    bytes.get(..bytes.len().wrapping_sub(tail.len())).unwrap_or_default()
-}
-
 /// What follows a text, whatever it says, behind its first quote.
 #[inline]
 fn behind_text(mut bytes: &[u8]) -> Option<&[u8]> {
@@ -126,10 +125,9 @@ fn behind_text(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a number without exponent.
+/// What follows a number.
 fn behind_number(bytes: &[u8]) -> Option<&[u8]> {
-    let bytes = bytes.strip_prefix(b"-").unwrap_or(bytes);
-    let mut tail = match bytes {
+    let mut tail = match bytes.strip_prefix(b"-").unwrap_or(bytes) {
         [b'0', tail @ ..] => tail,
         [b'1'..=b'9', tail @ ..] => behind_digits(tail),
         _ => return None,
@@ -137,6 +135,12 @@ fn behind_number(bytes: &[u8]) -> Option<&[u8]> {
     if let [b'.', b'0'..=b'9', fraction @ ..] = tail {
         tail = behind_digits(fraction);
     }
+    if let [b'e' | b'E', b'+' | b'-', b'0'..=b'9', power @ ..]
+    | [b'e' | b'E', b'0'..=b'9', power @ ..] = tail
+    {
+        tail = behind_digits(power);
+    }
+    // Only what follows it tells that a number is complete.
     matches!(tail, [b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r', ..]).then_some(tail)
 }
 
@@ -147,6 +151,7 @@ fn behind_digits(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+#[inline]
 fn behind_space(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\n' | b'\t' | b'\r', tail @ ..] = bytes {
         bytes = tail;

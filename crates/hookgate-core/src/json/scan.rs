@@ -1,16 +1,21 @@
 //! Looks at the bytes of a text several at a time: where it ends, and what a key's hash is.
 
+use super::KEY_BYTES_MAX;
+
+/// What of `bytes` is before the `tail` of them.
+#[inline]
+pub(super) fn before<'b>(bytes: &'b [u8], tail: &[u8]) -> &'b [u8] {
+    bytes.get(..bytes.len().wrapping_sub(tail.len())).unwrap_or_default()
+}
+
 /// What follows those bytes at the front that can stand in a text as they are: the first
 /// quote, backslash or control character and what is behind it.
 #[inline]
 pub(super) fn behind_plain(bytes: &[u8]) -> &[u8] {
     // Many texts end in the first word.
-    if let Some(word) = bytes.first_chunk()
-        && let Some(index) = special_in(u64::from_le_bytes(*word))
-    {
-        bytes.get(index as usize..).unwrap_or_default()
-    } else {
-        behind_long(bytes)
+    match bytes.first_chunk().map(|word| specials(u64::from_le_bytes(*word))) {
+        Some(marks) if marks != 0 => from_first(marks, bytes),
+        _ => behind_long(bytes),
     }
 }
 
@@ -23,8 +28,9 @@ fn behind_long(bytes: &[u8]) -> &[u8] {
         rest = tail;
     }
     while let Some((word, tail)) = rest.split_first_chunk() {
-        if let Some(index) = special_in(u64::from_le_bytes(*word)) {
-            return rest.get(index as usize..).unwrap_or_default();
+        let marks = specials(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return from_first(marks, rest);
         }
         rest = tail;
     }
@@ -32,15 +38,31 @@ fn behind_long(bytes: &[u8]) -> &[u8] {
     rest.get(index..).unwrap_or_default()
 }
 
-/// The same behind the quote that opens a key, and the key's hash if a quote ends it.
+/// The same behind the quote that opens a key, and the key's hash if a quote ends it. Of a
+/// key that is too long, or ends with the piece, nothing is told.
 #[inline]
 pub(super) fn behind_key(bytes: &[u8]) -> (u64, &[u8]) {
+    if let Some(word) = bytes.first_chunk()
+        && let word = u64::from_le_bytes(*word)
+        && let marks = specials(word)
+        && marks != 0
+    {
+        (mix(0, word & up_to_first(marks)), from_first(marks, bytes))
+    } else {
+        behind_long_key(bytes)
+    }
+}
+
+#[inline(never)]
+fn behind_long_key(bytes: &[u8]) -> (u64, &[u8]) {
     let (mut hash, mut rest) = (0, bytes);
     while let Some((word, tail)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*word);
-        if let Some(index) = special_in(word) {
-            let behind = (!0xff_u64).wrapping_shl(index.wrapping_mul(8));
-            return (mix(hash, word & !behind), rest.get(index as usize..).unwrap_or_default());
+        let marks = specials(word);
+        if marks != 0 {
+            let end = from_first(marks, rest);
+            let is_too_long = bytes.len().wrapping_sub(end.len()) > KEY_BYTES_MAX;
+            return (mix(hash, word & up_to_first(marks)), if is_too_long { b"" } else { end });
         }
         hash = mix(hash, word);
         rest = tail;
@@ -48,18 +70,30 @@ pub(super) fn behind_key(bytes: &[u8]) -> (u64, &[u8]) {
     (0, b"")
 }
 
-/// The index of the first byte of eight that cannot stand in a text as it is.
+/// Marks, by its highest bit, the first byte of eight that cannot stand in a text as it is.
+/// Bytes behind it may be marked without reason.
 #[inline]
-fn special_in(word: u64) -> Option<u32> {
+fn specials(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // A byte from which more is taken than it has gets its high bit set, unless it had it
-    // before. The bytes above it may then get theirs, too, but the lowest one counts.
-    // To change their second bit leaves the control characters among themselves and makes
-    // the quote the next one above them.
+    // A byte from which more is taken than it has gets its highest bit set, unless it had it
+    // before; what is missing is taken from the bytes behind it.
+    // To flip their second bit leaves the control characters among themselves and makes the
+    // quote the next one above them.
     let quote_or_control = (word ^ ONES.wrapping_mul(0x02)).wrapping_sub(ONES.wrapping_mul(0x21));
     let backslash = (word ^ ONES.wrapping_mul(0x5c)).wrapping_sub(ONES);
-    let found = (quote_or_control | backslash) & !word & ONES.wrapping_mul(0x80);
-    (found != 0).then(|| found.trailing_zeros() >> 3)
+    (quote_or_control | backslash) & !word & ONES.wrapping_mul(0x80)
+}
+
+/// What of `bytes` begins at the first byte that is marked.
+#[inline]
+fn from_first(marks: u64, bytes: &[u8]) -> &[u8] {
+    bytes.get((marks.trailing_zeros() >> 3) as usize..).unwrap_or_default()
+}
+
+/// The bits of the first byte that is marked and of those before it.
+#[inline]
+fn up_to_first(marks: u64) -> u64 {
+    marks ^ marks.wrapping_sub(1)
 }
 
 /// Whether one of the bytes cannot stand in a text as it is.
