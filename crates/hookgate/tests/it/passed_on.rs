@@ -44,8 +44,9 @@ fn receiver(answer: impl Fn(usize) -> u16 + Send + 'static) -> (SocketAddr, Rece
             let body = String::from_utf8(body).unwrap();
             let status = answer(n);
             if status != 0 {
-                let text =
-                    format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let text = format!(
+                    "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
                 // Nobody may be there any more.
                 let _ = reader.get_mut().write_all(text.as_bytes());
             }
@@ -83,7 +84,15 @@ fn an_event_comes_signed_and_again_after_a_failure_under_the_same_id() {
     let (address, arrived) = receiver(|n| if n == 0 { 500 } else { 200 });
     let url = format!("http://{address}/hooks");
     let made = bench.done(&[
-        "destination", "add", "--kind", "http", "--url", &url, "--format", "raw", "--json",
+        "destination",
+        "add",
+        "--kind",
+        "http",
+        "--url",
+        &url,
+        "--format",
+        "raw",
+        "--json",
     ]);
     let made: Value = serde_json::from_str(&made).unwrap();
     let body = send(&gateway, 1);
