@@ -29,12 +29,15 @@ fn receiver(answer: impl Fn(usize) -> u16 + Send + 'static) -> (SocketAddr, Rece
         for (n, stream) in listener.incoming().enumerate() {
             let mut reader = BufReader::new(stream.unwrap());
             let (mut headers, mut line) = (BTreeMap::new(), String::new());
-            // A gateway that is killed may leave half a request.
             while reader.read_line(&mut line).is_ok_and(|it| it > 2) {
                 if let Some((name, value)) = line.trim_end().split_once(": ") {
                     headers.insert(name.to_owned(), value.to_owned());
                 }
                 line.clear();
+            }
+            // A gateway that is killed leaves half a request.
+            if line != "\r\n" {
+                continue;
             }
             let length = headers.get("content-length").map_or(0, |it| it.parse().unwrap());
             let mut body = vec![0; length];
