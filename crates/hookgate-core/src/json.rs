@@ -7,8 +7,12 @@
 //!
 //! Everything that decides about a request (its owner, its type, its answer) comes from
 //! this walk and from nowhere else. It is our own because of that: it takes a body whole or
-//! in pieces with the same code, does not recurse, and costs half of what a walk through
-//! serde does (which cannot see a key named twice unless it visits every value).
+//! in pieces with the same code, does not recurse, and costs less than half of what a walk
+//! through serde does (which cannot see a key named twice unless it visits every value).
+//!
+//! `walk` knows where the walk stands, what is open and what was found. `run` goes from token
+//! to token and takes whole ones; `scalar` reads on byte by byte in those that `run` leaves;
+//! `scan` looks at eight bytes and more together.
 
 mod run;
 mod scalar;

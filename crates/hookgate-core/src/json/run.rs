@@ -1,16 +1,16 @@
-//! The tokens of a body, as long as each lies whole in one piece and is written plainly.
+//! From token to token, as long as each lies whole in one piece and is written plainly.
 //!
 //! Nearly every token of nearly every body does and is. A text, number or word that the next
-//! piece goes on with, or that holds an escape that matters, is left to `scalar`, and so is
-//! whatever has no place where it stands.
+//! piece goes on with, or that has an escape that matters, is left to `scalar`; and so is
+//! whatever has no place where it stands, to be refused.
 
 use super::scan::{before, behind_key, behind_plain};
 use super::walk::{State, Walk};
 use super::{Field, Unreadable};
 
 impl Walk<'_> {
-    /// Takes what it can from the front of `rest`, and gives back the rest. The walk stands
-    /// between two tokens.
+    /// Goes on between two tokens: up to the end of the piece, or into a token that is read
+    /// byte by byte. Gives back what is left.
     pub(super) fn run<'b>(&mut self, mut rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
         loop {
             rest = self.tokens(rest)?;
@@ -30,7 +30,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes tokens, up to white space or to what is none or not plain.
+    /// Takes whole tokens, up to the first thing that is something else.
     #[inline]
     fn tokens<'b>(&mut self, mut rest: &'b [u8]) -> Result<&'b [u8], Unreadable> {
         let mut state = self.state;
