@@ -285,9 +285,10 @@ impl Secrets {
         tenant: &TenantId,
         name: &str,
     ) -> Result<Option<SecretValue>, SecretsError> {
-        let Some(row) = self.registry.credential(tenant, name).await? else { return Ok(None) };
-        let key = self.key(tenant.as_str()).await?;
-        let key = key.ok_or(SecretsError::NotOpened(NotOpened::Wrong))?;
+        let Some((row, key)) = self.registry.credential_and_key(tenant, name).await? else {
+            return Ok(None);
+        };
+        let key = self.unwrap(&key.ok_or(SecretsError::NotOpened(NotOpened::Wrong))?)?;
         let purpose = Purpose::Credential { tenant: tenant.as_str(), name };
         Ok(Some(SecretValue::new(seal::open(&key, purpose, &row.sealed)?)))
     }

@@ -160,6 +160,19 @@ impl Registry {
         tenant: &TenantId,
         name: &str,
     ) -> Result<Option<SealedCredential>, RegistryError> {
+        Ok(self.credential_and_key(tenant, name).await?.map(|(credential, _)| credential))
+    }
+
+    /// The same with the data key of its tenant, in one go: calls of tools wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`].
+    pub async fn credential_and_key(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+    ) -> Result<Option<(SealedCredential, Option<SealedKey>)>, RegistryError> {
         let (tenant, name) = (tenant.clone(), name.to_owned());
         self.read("reading a credential", move |connection| {
             let mut statement = connection.prepare_cached(
@@ -174,7 +187,8 @@ impl Registry {
                     updated_at: columns::time(row, "updated_at")?,
                 })
             });
-            Ok(found.optional()?)
+            let Some(credential) = found.optional()? else { return Ok(None) };
+            Ok(Some((credential, find_key(connection, tenant.as_str())?)))
         })
         .await
     }

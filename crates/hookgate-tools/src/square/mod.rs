@@ -77,17 +77,14 @@ impl Square {
     ///
     /// The end of the call, with a reply that can be said.
     pub(crate) async fn plan(&self, tool: &'static Tool, work: &Work<'_>) -> Result<Plan, End> {
-        let account = self.open(work).await?;
-        plan::plan(&self.session(&account, work), tool).await
+        let account = Arc::new(self.0.accounts.open(&self.0.egress, work).await?);
+        plan::plan(&self.session(&account, work), &account, tool).await
     }
 
     /// Carries it out. `key` is Square's idempotency key for what is written.
     pub(crate) async fn run(&self, plan: &Plan, work: &Work<'_>, key: Option<&str>) -> End {
-        let done = async {
-            let account = self.open(work).await?;
-            plan.run(&self.session(&account, work), key).await
-        };
-        done.await.map_or_else(|end| end, End::Done)
+        let done = plan.run(&self.session(&plan.account, work), key).await;
+        done.map_or_else(|end| end, End::Done)
     }
 
     /// Whether Square still shows what an earlier success of this plan did.
@@ -101,8 +98,7 @@ impl Square {
         earlier: &Reply,
         work: &Work<'_>,
     ) -> Result<bool, End> {
-        let account = self.open(work).await?;
-        plan.stands(&self.session(&account, work), earlier).await
+        plan.stands(&self.session(&plan.account, work), earlier).await
     }
 
     /// Finds out by reading whether an earlier try, of which nobody knows the end, was done:
@@ -117,12 +113,7 @@ impl Square {
         since: Timestamp,
         work: &Work<'_>,
     ) -> Result<Option<Reply>, End> {
-        let account = self.open(work).await?;
-        plan.settle(&self.session(&account, work), since).await
-    }
-
-    async fn open(&self, work: &Work<'_>) -> Result<Account, End> {
-        self.0.accounts.open(&self.0.egress, work).await
+        plan.settle(&self.session(&plan.account, work), since).await
     }
 
     fn session<'a>(&'a self, account: &'a Account, work: &'a Work<'a>) -> Session<'a> {

@@ -1,12 +1,14 @@
 //! What a call wants, once its arguments are understood.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hookgate_core::time::Timestamp;
 use hookgate_core::tool::{Reply, Tool};
 
 use super::arguments::{Arguments, invalid, missing};
 use super::client::Session;
+use super::credential::Account;
 use super::error::unavailable;
 use super::ids::{BOOKING_CHARS_MAX, Id};
 use super::slots::past;
@@ -18,6 +20,8 @@ use crate::work::End;
 /// A call that is understood.
 #[derive(Clone)]
 pub(crate) struct Plan {
+    /// The account that it was planned with, so that a call asks for its credential once.
+    pub(super) account: Arc<Account>,
     wish: Wish,
     key: Option<String>,
 }
@@ -45,7 +49,11 @@ enum Wish {
 /// # Errors
 ///
 /// The end of the call: a question, most often.
-pub(crate) async fn plan(session: &Session<'_>, tool: &'static Tool) -> Result<Plan, End> {
+pub(crate) async fn plan(
+    session: &Session<'_>,
+    account: &Arc<Account>,
+    tool: &'static Tool,
+) -> Result<Plan, End> {
     let arguments = Arguments::new(tool, session.work);
     let (wish, key) = match tool.name {
         "bookings_availability" => {
@@ -78,7 +86,7 @@ pub(crate) async fn plan(session: &Session<'_>, tool: &'static Tool) -> Result<P
         // The catalog has these seven; an eighth is not Square's.
         _ => return Err(End::Failed(unavailable())),
     };
-    Ok(Plan { wish, key })
+    Ok(Plan { account: Arc::clone(account), wish, key })
 }
 
 /// The booking that is wanted. What can be asked for without Square is asked for first.
