@@ -52,7 +52,6 @@ async fn play(steps: Vec<Step>, log: &mut String) {
     let start = json!("2026-11-25T10:00");
     let mut booked: Option<Value> = None;
     for step in steps {
-        desk.square.set_faults(&json!({ "next": step.faults })).unwrap();
         let (tool, arguments) = match (step.wish, &booked) {
             (Wish::Book, _) => {
                 ("bookings_create", json!({"start_at": start, "service": "Haircut"}))
@@ -60,6 +59,7 @@ async fn play(steps: Vec<Step>, log: &mut String) {
             (Wish::Cancel, Some(id)) => ("bookings_cancel", json!({ "booking_id": id })),
             (Wish::Cancel, None) => continue,
         };
+        desk.square.set_faults(&json!({ "next": step.faults })).unwrap();
         let saying = step.nodes.iter().map(|node| desk.say(*node, tool, &arguments));
         let said = join_all(saying).await;
         writeln!(log, "{step:?} -> {said:?}").unwrap();
