@@ -131,6 +131,9 @@ async fn set_up(program: &Path, address: &str) -> Result<()> {
 /// Books a time of its own and cancels it, again and again.
 async fn book_and_cancel(address: String, number: usize, end: Instant) -> Result<Vec<Call>> {
     let (start, member) = slot(number)?;
+    // Callers do not begin in step.
+    let step = Duration::from_millis(LATENCY_MS).mul_f64(fraction(number));
+    tokio::time::sleep(step).await;
     let mut stream = TcpStream::connect(&address).await?;
     stream.set_nodelay(true)?;
     let mut calls = Vec::new();
@@ -155,6 +158,11 @@ async fn book_and_cancel(address: String, number: usize, end: Instant) -> Result
         calls.push(Call { conversation, took });
     }
     Ok(calls)
+}
+
+/// Where between 0 and 1 a caller stands: the golden ratio spreads any number of them evenly.
+fn fraction(number: usize) -> f64 {
+    (f64::from(u32::try_from(number).unwrap_or(0)) * 0.618_033_988_75).fract()
 }
 
 /// A time and a chair that no other connection has: sixteen half hours a day, two chairs.

@@ -38,7 +38,7 @@ pub(crate) enum ToolsCommand {
 pub(crate) struct Schema {
     /// retell, vapi or elevenlabs.
     pub(crate) platform: String,
-    /// The gateway's public base URL, or a source's own [HOOKGATE_PUBLIC_URL; [server] public_url].
+    /// The gateway's public base URL, or a source's own. Without it: HOOKGATE_PUBLIC_URL.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// This tool; repeat it for several [default all].
