@@ -2,7 +2,7 @@
 //!
 //! A *destination* is where events are passed on to, and [`DestinationSettings`] says what
 //! it wants. A *delivery* is one event for one destination. Each *attempt* has an
-//! [`AttemptOutcome`], and [`settle`] is the one function that says what follows of it: for
+//! [`AttemptOutcome`], and [`settle()`] is the one function that says what follows of it: for
 //! the delivery, for the destination's [`Breaker`], and whether the destination goes on.
 
 mod breaker;

@@ -10,7 +10,7 @@
 //! - **One effect.** A write is recorded as begun before it is sent, under what the caller
 //!   wishes (`effect.rs`). The same wish again is answered with what came of it, as long as
 //!   that still stands; after a crash it is found out by asking, not by trying.
-//! - **In time.** A call has a [`budget`]; when it is spent the caller hears a sentence, and
+//! - **In time.** A call has a budget; when it is spent the caller hears a sentence, and
 //!   what was begun goes on and is recorded.
 
 mod broker;

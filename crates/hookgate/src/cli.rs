@@ -199,7 +199,7 @@ pub(crate) struct Verify {
     /// The request's method [default POST].
     #[arg(long)]
     pub(crate) method: Option<String>,
-    /// The request's public URL; of a bundle, its scheme and host [HOOKGATE_PUBLIC_URL].
+    /// The request's public URL; of a bundle, its scheme and host: HOOKGATE_PUBLIC_URL without it.
     #[arg(long)]
     pub(crate) url: Option<String>,
     /// Print the verdict as JSON.
