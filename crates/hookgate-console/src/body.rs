@@ -6,12 +6,16 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
+use hookgate_core::mask::visible;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
 /// What a body may have, in bytes: a thousand ids fit.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// So much is repeated of what is wrong with a body, in characters.
+const FAULT_CHARS_MAX: usize = 300;
 
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(10);
@@ -66,4 +70,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
         let found = Path::from_request_parts(parts, state).await;
         found.map(|Path(it)| Self(it)).map_err(|_| Problem::NotFound)
     }
+}
+
+/// A sentence of a bounded length about what is wrong with a body.
+pub(crate) fn said(fault: &str) -> String {
+    let text = visible(fault);
+    let mut chars = text.chars().take(FAULT_CHARS_MAX);
+    let first = chars.next().map(|it| it.to_ascii_uppercase());
+    let text: String = first.into_iter().chain(chars).collect();
+    if text.ends_with(['.', '…']) { text } else { format!("{text}.") }
+}
+
+/// The same of what serde says, if that names a member of ours and no value: a value may be a
+/// secret.
+pub(crate) fn misnamed(fault: &str) -> Option<String> {
+    let names_a_member = fault.starts_with("unknown field") || fault.starts_with("missing field");
+    names_a_member.then(|| said(&format!("the body is of another shape: {fault}")))
 }

@@ -17,6 +17,7 @@ use crate::body::{Given, InPath, Wish};
 use crate::page::{Asked, Cursor, List, Listing, Paged};
 use crate::problem::{Problem, Sent};
 use crate::query::{self, Query, bad};
+use crate::times::milliseconds;
 use crate::{Console, Shared, destinations};
 
 /// Deliveries that are tried again by one request: they are changed in one transaction.
@@ -182,13 +183,11 @@ impl From<&Delivery> for Summary {
 
 impl From<&Attempt> for ShownAttempt {
     fn from(it: &Attempt) -> Self {
-        // More than an hour is not told apart.
-        let micros = u32::try_from(it.micros).unwrap_or(u32::MAX);
         Self {
             at: it.at.to_string(),
             status: it.status,
             error: it.error.clone(),
-            duration_ms: f64::from(micros) / 1_000.0,
+            duration_ms: milliseconds(it.micros),
             response: it.response.clone(),
         }
     }

@@ -25,7 +25,7 @@ use crate::page::{Asked, List, Listing, Paged};
 use crate::problem::{Problem, Sent};
 use crate::query::{Query, bad};
 use crate::sources::find_tenant;
-use crate::{Console, Shared, deliveries};
+use crate::{Console, Shared, deliveries, random};
 
 /// How long a secret that was replaced still signs unless said otherwise: a day in which to
 /// give the receiver the new one.
@@ -33,9 +33,6 @@ const OVERLAP_DEFAULT: Duration = Duration::from_hours(24);
 
 /// Random bytes of a secret. Standard Webhooks 1.0.0 wants 24 to 64.
 const SECRET_BYTES: usize = 32;
-
-/// So much is repeated of what is wrong with a body, in characters.
-const FAULT_CHARS_MAX: usize = 300;
 
 const SHAPE: &str = "The body is a JSON object with `kind` (`http`, `slack`, `discord` or `ntfy`) \
                      and `url`, and any of: `tenant`, `events`, `providers`, `format`, `filter`, \
@@ -330,7 +327,7 @@ pub(crate) async fn change(
     let changes = members(body).await?;
     if let Some(odd) = changes.keys().find(|it| !MEMBERS.contains(&it.as_str())) {
         let fault = format!("the body is of another shape: `{odd}` cannot be changed");
-        return Err(Problem::BadDestination(said(&fault)));
+        return Err(Problem::BadDestination(body::said(&fault)));
     }
     // What is not named is read and written back: nobody else may write in between.
     let _turn = shared.changing.lock().await;
@@ -558,20 +555,16 @@ fn owner(
 async fn checked(console: &Console, value: Value) -> Result<DestinationSettings, Problem> {
     let settings = DestinationSettings::read(value).map_err(|error| refused(&error))?;
     let check = (console.check_destination)(settings.url.clone()).await;
-    check.map_err(|error| Problem::BadDestination(said(&error)))?;
+    check.map_err(|error| Problem::BadDestination(body::said(&error)))?;
     Ok(settings)
 }
 
-/// A new secret, and the same sealed. Whoever sends opens it by the same label.
+/// A new secret, and the same sealed.
 async fn new_secret(console: &Console, id: DestinationId) -> Result<(String, Vec<u8>), Problem> {
     let mut bytes = [0; SECRET_BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        let error = std::io::Error::other(error.to_string());
-        Problem::failed("drawing the secret of a destination", &error)
-    })?;
+    random::fill(&mut bytes)?;
     let secret = format!("whsec_{}", STANDARD.encode(bytes));
-    let label = format!("destination/{id}");
-    let sealed = console.secrets.seal_for_installation(&label, secret.as_bytes()).await;
+    let sealed = console.secrets.seal_for_installation(&id.secret_label(), secret.as_bytes()).await;
     Ok((secret, sealed.map_err(|error| Problem::secrets(&error))?))
 }
 
@@ -579,22 +572,9 @@ async fn new_secret(console: &Console, id: DestinationId) -> Result<(String, Vec
 /// a secret.
 fn refused(error: &DestinationError) -> Problem {
     let DestinationError::Shape(fault) = error else {
-        return Problem::BadDestination(said(&error.to_string()));
+        return Problem::BadDestination(body::said(&error.to_string()));
     };
-    let names_a_member = fault.starts_with("unknown field") || fault.starts_with("missing field");
-    if names_a_member {
-        return Problem::BadDestination(said(&format!("the body is of another shape: {fault}")));
-    }
-    Problem::BadBody(SHAPE)
-}
-
-/// A sentence of a bounded length.
-fn said(fault: &str) -> String {
-    let text = hookgate_core::mask::visible(fault);
-    let mut chars = text.chars().take(FAULT_CHARS_MAX);
-    let first = chars.next().map(|it| it.to_ascii_uppercase());
-    let text: String = first.into_iter().chain(chars).collect();
-    if text.ends_with(['.', '…']) { text } else { format!("{text}.") }
+    body::misnamed(fault).map_or(Problem::BadBody(SHAPE), Problem::BadDestination)
 }
 
 fn log(destination: &Destination, scope: &Scope, what: &'static str) {

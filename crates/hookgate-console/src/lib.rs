@@ -53,6 +53,7 @@ mod sources;
 mod status;
 mod stream;
 mod tenants;
+mod times;
 mod tokens;
 mod tool_calls;
 mod tools;

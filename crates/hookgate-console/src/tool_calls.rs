@@ -15,6 +15,7 @@ use crate::body::InPath;
 use crate::page::{Asked, List, Listing, Paged};
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::times::milliseconds;
 
 /// Which tool calls. Everything that is given must hold.
 #[derive(IntoParams)]
@@ -157,11 +158,6 @@ impl From<&ToolCall> for Shown {
             answer: reply,
         }
     }
-}
-
-/// Microseconds as milliseconds. More than an hour is not told apart.
-fn milliseconds(us: u64) -> f64 {
-    f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1_000.0
 }
 
 /// Lists tool calls.

@@ -21,9 +21,6 @@ const SHAPE: &str = "The body is a JSON object with any of: `allow` (texts), `bo
                      `bookings_change` (`caller` or `anyone`), `answers` (an object), `http` \
                      (objects with `name` and `url`).";
 
-/// So much is repeated of what is wrong with a body, in characters.
-const FAULT_CHARS_MAX: usize = 300;
-
 /// What a tenant's agents may do, and how.
 #[derive(ToSchema)]
 #[schema(as = ToolSettings)]
@@ -172,20 +169,7 @@ pub(crate) async fn remove(
 /// What is wrong with settings. Values are not repeated: a header may hold a secret.
 fn refused(error: &SettingsError) -> Problem {
     let SettingsError::Shape(fault) = error else {
-        return Problem::BadTools(said(&error.to_string()));
+        return Problem::BadTools(body::said(&error.to_string()));
     };
-    let names_a_member = fault.starts_with("unknown field") || fault.starts_with("missing field");
-    if names_a_member {
-        return Problem::BadTools(said(&format!("the body is of another shape: {fault}")));
-    }
-    Problem::BadBody(SHAPE)
-}
-
-/// A sentence of a bounded length.
-fn said(fault: &str) -> String {
-    let text = hookgate_core::mask::visible(fault);
-    let mut chars = text.chars().take(FAULT_CHARS_MAX);
-    let first = chars.next().map(|it| it.to_ascii_uppercase());
-    let text: String = first.into_iter().chain(chars).collect();
-    if text.ends_with(['.', '…']) { text } else { format!("{text}.") }
+    body::misnamed(fault).map_or(Problem::BadBody(SHAPE), Problem::BadTools)
 }

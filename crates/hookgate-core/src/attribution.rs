@@ -19,6 +19,7 @@ use crate::json::{self, Unreadable};
 use crate::provider::{Hint, Refusal};
 use crate::received::{Body, Received, Unproven, Verified};
 use crate::tenant::TenantId;
+use crate::tool::NOT_AVAILABLE;
 
 /// A proven request whose body could be read. [`read`] is the only maker.
 #[derive(Debug)]
@@ -371,6 +372,10 @@ impl Quarantined {
     pub fn told(&self) -> Told {
         let provider = self.received().source.provider;
         let (facts, enforced) = match &self.content {
+            // What its provider takes for a success, but of a tool never that it did anything.
+            Content::Unproven(unproven) if unproven.received().tool.is_some() => {
+                return Told::Success(NOT_AVAILABLE);
+            }
             Content::Unproven(_) => return Told::Success(Answer::fixed(provider.unread)),
             Content::Unreadable(_) => return Told::Refused(UNREADABLE),
             Content::Read(_, facts, decision) => (facts, decision.enforced),

@@ -13,7 +13,7 @@ use hookgate_core::standard_webhooks;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_secrets::SecretsError;
-use hookgate_store::{DestinationId, Event, Leased, ReadError, Settling, Status};
+use hookgate_store::{Event, Leased, ReadError, Settling, Status};
 use http::HeaderValue;
 use tokio::task::JoinSet;
 
@@ -32,12 +32,6 @@ const ROOM_WAIT: Duration = Duration::from_secs(3);
 
 /// The body of a test.
 const TEST_BODY: &[u8] = br#"{"message":"This is a test of Hookgate's."}"#;
-
-/// What the secret of a destination is sealed for.
-#[must_use]
-pub fn secret_label(destination: DestinationId) -> String {
-    format!("destination/{destination}")
-}
 
 /// Makes the attempt and settles the delivery.
 pub(crate) async fn run(shared: Arc<Shared>, leased: Leased) {
@@ -198,7 +192,7 @@ fn unreadable(error: &ReadError) -> Sent {
 
 /// The secrets in force, the newest first.
 async fn open(shared: &Shared, leased: &Leased, now: Timestamp) -> Result<Vec<Secret>, Sent> {
-    let label = secret_label(leased.destination);
+    let label = leased.destination.secret_label();
     let mut secrets = Vec::new();
     for sealed in leased.secrets.at(now) {
         let opened = shared.settings.secrets.open_for_installation(&label, sealed).await;

@@ -27,6 +27,5 @@ mod reader;
 mod retry_after;
 mod send;
 
-pub use self::attempt::secret_label;
 pub use self::dispatcher::{Clock, DispatchSettings, Dispatcher, IN_FLIGHT_MAX, STOP_WAIT};
 pub use self::metrics::DeliveryMetrics;

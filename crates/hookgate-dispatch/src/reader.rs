@@ -12,7 +12,7 @@
 //!   as if it had come then. A destination that had it already does not get it again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
@@ -38,7 +38,8 @@ const DELIVERIES_MAX: usize = 1_024;
 /// again, and nobody waits for a disk each time that an event is nobody's concern.
 const BEHIND_MAX: u64 = 4_096;
 
-/// How often decisions are looked for. Nothing tells of them.
+/// How often decisions are looked for: nothing tells of them, and events come too often for a
+/// question each time.
 const POLL: Duration = Duration::from_secs(1);
 
 /// How long nothing is read after something failed.
@@ -86,6 +87,8 @@ struct Reader {
     destinations: Vec<Destination>,
     events: Cursor,
     decisions: Cursor,
+    /// When decisions were looked for last.
+    looked: Option<Instant>,
     /// How often the decision that comes next was waited for.
     pauses: u32,
 }
@@ -135,12 +138,13 @@ impl Reader {
             destinations: Vec::new(),
             events: Cursor::new(EVENTS, registry.cursor(EVENTS).await?),
             decisions: Cursor::new(DECISIONS, registry.cursor(DECISIONS).await?),
+            looked: None,
             pauses: 0,
         })
     }
 
-    /// Reads everything that there is; with every receipt that was issued before, if it is
-    /// asked for.
+    /// Reads the events that there are and, from time to time, the decisions; all of both, with
+    /// every receipt that was issued before, if it is asked for.
     async fn catch_up(&mut self, is_asked: bool) -> Result<(), Failed> {
         if is_asked {
             // A read waits for the index; what it finds is read below.
@@ -150,7 +154,11 @@ impl Reader {
             store.events(&Scope::Operator, EventFilter::default(), page).await?;
         }
         while self.read_events().await? {}
-        while self.read_decisions().await? {}
+        if is_asked || self.looked.is_none_or(|it| it.elapsed() >= POLL) {
+            let now = Instant::now();
+            while self.read_decisions().await? {}
+            self.looked = Some(now);
+        }
         Ok(())
     }
 

@@ -11,13 +11,12 @@ use hookgate_core::attribution::{
     Cause, Conflict, Consulted, Quarantined, Readable, Told, read, read_from,
 };
 use hookgate_core::digest::hmac_sha256;
-use hookgate_core::event::{Answer, Asks};
+use hookgate_core::event::Asks;
 use hookgate_core::headers::Headers;
 use hookgate_core::provider::Provider;
 use hookgate_core::received::{Blob, Body, Received, Unproven, Verified};
 use hookgate_core::source::Verification;
 use hookgate_core::tenant::TenantId;
-use hookgate_core::tool::NOT_AVAILABLE;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_store::{BlobWriter, Receipt, Unavailable};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
@@ -329,10 +328,19 @@ impl Case {
                 "proven event put into quarantine"
             ),
         }
+        self.tell(event, &receipt, Outcome::Quarantined)
+    }
+
+    /// What the sender of a quarantined event is told, which is durable.
+    fn tell(
+        &self,
+        event: &Quarantined,
+        receipt: &Receipt,
+        outcome: Outcome,
+    ) -> Result<Reply, Refusal> {
         match event.told() {
             Told::Success(answer) => {
-                Ok(acknowledge(&receipt, &answer, Outcome::Quarantined)
-                    .with_echo(self.echo.as_ref()))
+                Ok(acknowledge(receipt, &answer, outcome).with_echo(self.echo.as_ref()))
             }
             Told::Refused(refusal) => Err(Refusal::Quarantined(refusal)),
         }
@@ -379,7 +387,6 @@ impl Case {
             return Err(Refusal::TooLarge);
         }
         self.log_accepted(&unproven);
-        let answer = unread(unproven.received());
         let quarantined = Quarantined::unproven(unproven);
         let receipt = self.gate.store.quarantine(&quarantined).await;
         // The store has room, so this peer has had its share of it.
@@ -388,7 +395,7 @@ impl Case {
             cause => Refusal::Unavailable(cause),
         })?;
         self.acknowledged();
-        Ok(acknowledge(&receipt, &answer, Outcome::Unproven))
+        self.tell(&quarantined, &receipt, Outcome::Unproven)
     }
 
     /// Forgets a large body that becomes part of nothing.
@@ -452,15 +459,6 @@ impl Case {
                 "Invalid webhook signature; the request is kept in quarantine, because its source is set to record",
             ),
         }
-    }
-}
-
-/// What an accepted request without proof is told: what its provider takes for a success, but
-/// of a tool never that it did anything.
-fn unread(received: &Received) -> Answer {
-    match received.tool {
-        Some(_) => NOT_AVAILABLE,
-        None => Answer::fixed(received.source.provider.unread),
     }
 }
 

@@ -21,7 +21,7 @@ use hookgate_core::source::{Source, Verification};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
-use hookgate_dispatch::{DeliveryMetrics, DispatchSettings, Dispatcher, secret_label};
+use hookgate_dispatch::{DeliveryMetrics, DispatchSettings, Dispatcher};
 use hookgate_egress::{Egress, Settings};
 use hookgate_secrets::{MasterKeys, Secrets};
 use hookgate_store::{
@@ -168,7 +168,7 @@ impl Bench {
     pub(crate) async fn destination(&self, owner: Option<&str>, settings: Value) -> DestinationId {
         let settings = DestinationSettings::read(settings).unwrap();
         let id = DestinationId::draw(self.now()).unwrap();
-        let label = secret_label(id);
+        let label = id.secret_label();
         let sealed = self.secrets.seal_for_installation(&label, SECRET.as_bytes()).await.unwrap();
         let new = NewDestination {
             id,

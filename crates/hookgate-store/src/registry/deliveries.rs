@@ -11,7 +11,6 @@
 use hookgate_core::delivery::TEST;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -262,7 +261,7 @@ impl Registry {
         target: &ErasureTarget,
         now: Timestamp,
     ) -> Result<(), RegistryError> {
-        let (wanted, values) = erased(target);
+        let (wanted, values) = target.rows("received_at");
         let select = format!(
             "SELECT n, destination, lane FROM deliveries WHERE {wanted} LIMIT {ERASED_AT_ONCE}"
         );
@@ -307,7 +306,7 @@ impl Registry {
     ///
     /// [`RegistryError::Unavailable`].
     pub(crate) fn has_deliveries(&self, target: &ErasureTarget) -> Result<bool, RegistryError> {
-        let (wanted, values) = erased(target);
+        let (wanted, values) = target.rows("received_at");
         self.read_now("looking for deliveries", |connection| {
             let any = format!("SELECT 1 FROM deliveries WHERE {wanted} LIMIT 1");
             Ok(connection.prepare_cached(&any)?.exists(params_from_iter(&values))?)
@@ -441,27 +440,6 @@ fn retry(connection: &Connection, destination: i64, n: u64, now: Timestamp) -> R
         lanes::ready(connection, destination, due)?;
     }
     Ok(())
-}
-
-/// Which rows an erasure is about.
-fn erased(target: &ErasureTarget) -> (&'static str, Vec<Value>) {
-    let text = |it: &str| Value::Text(it.to_owned());
-    match target {
-        ErasureTarget::Tenant(tenant) => ("tenant = ?1", vec![text(tenant.as_str())]),
-        ErasureTarget::Conversation { provider, external_id } => {
-            ("conversation = ?1 AND provider = ?2", vec![text(external_id), text(provider)])
-        }
-        ErasureTarget::Before { at, tenant: Some(tenant), .. } => {
-            let at = Value::Integer(at.millis());
-            ("tenant = ?1 AND received_at < ?2", vec![text(tenant.as_str()), at])
-        }
-        ErasureTarget::Before { at, source: Some(source), .. } => {
-            let at = Value::Integer(at.millis());
-            ("source = ?1 AND received_at < ?2", vec![text(source), at])
-        }
-        // Nobody wants that all go.
-        ErasureTarget::Before { tenant: None, source: None, .. } => ("FALSE", Vec::new()),
-    }
 }
 
 fn position(connection: &Connection, name: &str) -> Result<u64, rusqlite::Error> {

@@ -38,6 +38,12 @@ impl DestinationId {
         random::id(now).map(Self)
     }
 
+    /// What its secret is sealed for. Whoever seals it and whoever opens it must say the same.
+    #[must_use]
+    pub fn secret_label(self) -> String {
+        format!("destination/{self}")
+    }
+
     /// The id that `text` names, with or without its prefix.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

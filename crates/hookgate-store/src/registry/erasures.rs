@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::Stop;
@@ -59,6 +60,31 @@ pub enum ErasureTarget {
         /// Only what came to this source.
         source: Option<String>,
     },
+}
+
+impl ErasureTarget {
+    /// The rows that it is about, as SQL: of a table with `tenant`, `provider`, `conversation`,
+    /// `source`, and its time in the column `at`.
+    pub(super) fn rows(&self, at: &str) -> (String, Vec<Value>) {
+        let text = |it: &str| Value::Text(it.to_owned());
+        match self {
+            Self::Tenant(tenant) => ("tenant = ?1".to_owned(), vec![text(tenant.as_str())]),
+            Self::Conversation { provider, external_id } => {
+                let wanted = "conversation = ?1 AND provider = ?2".to_owned();
+                (wanted, vec![text(external_id), text(provider)])
+            }
+            Self::Before { at: before, tenant: Some(tenant), .. } => {
+                let before = Value::Integer(before.millis());
+                (format!("tenant = ?1 AND {at} < ?2"), vec![text(tenant.as_str()), before])
+            }
+            Self::Before { at: before, source: Some(source), .. } => {
+                let before = Value::Integer(before.millis());
+                (format!("source = ?1 AND {at} < ?2"), vec![text(source), before])
+            }
+            // Nobody wants that all go.
+            Self::Before { tenant: None, source: None, .. } => ("FALSE".to_owned(), Vec::new()),
+        }
+    }
 }
 
 /// How far an erasure is.

@@ -180,7 +180,7 @@ impl Registry {
     ///
     /// A [`RegistryError`].
     pub(crate) fn erase_tool_calls(&self, target: &ErasureTarget) -> Result<(), RegistryError> {
-        let (wanted, values) = erased(target);
+        let (wanted, values) = target.rows("started_at");
         let delete = format!(
             "DELETE FROM tool_calls WHERE n IN \
              (SELECT n FROM tool_calls WHERE {wanted} LIMIT {ERASED_AT_ONCE})"
@@ -201,32 +201,11 @@ impl Registry {
     ///
     /// [`RegistryError::Unavailable`].
     pub(crate) fn has_tool_calls(&self, target: &ErasureTarget) -> Result<bool, RegistryError> {
-        let (wanted, values) = erased(target);
+        let (wanted, values) = target.rows("started_at");
         self.read_now("looking for tool calls", |connection| {
             let any = format!("SELECT 1 FROM tool_calls WHERE {wanted}");
             Ok(connection.prepare_cached(&any)?.exists(params_from_iter(&values))?)
         })
-    }
-}
-
-/// Which rows an erasure is about.
-fn erased(target: &ErasureTarget) -> (&'static str, Vec<Value>) {
-    let text = |it: &str| Value::Text(it.to_owned());
-    match target {
-        ErasureTarget::Tenant(tenant) => ("tenant = ?1", vec![text(tenant.as_str())]),
-        ErasureTarget::Conversation { provider, external_id } => {
-            ("conversation = ?1 AND provider = ?2", vec![text(external_id), text(provider)])
-        }
-        ErasureTarget::Before { at, tenant: Some(tenant), .. } => {
-            let at = Value::Integer(at.millis());
-            ("tenant = ?1 AND started_at < ?2", vec![text(tenant.as_str()), at])
-        }
-        ErasureTarget::Before { at, source: Some(source), .. } => {
-            let at = Value::Integer(at.millis());
-            ("source = ?1 AND started_at < ?2", vec![text(source), at])
-        }
-        // Nobody wants that all go.
-        ErasureTarget::Before { tenant: None, source: None, .. } => ("FALSE", Vec::new()),
     }
 }
 
