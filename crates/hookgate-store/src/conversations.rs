@@ -6,13 +6,13 @@ use hookgate_core::attribution::Origin;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 
+use crate::embedded::Embedded;
 use crate::error::ReadError;
 use crate::filter::{EventFilter, Page};
 use crate::index::adopted::{Adopted, adopted, adopted_before};
 use crate::library::Shown;
 use crate::record::Event;
 use crate::registry::{Conversation, ConversationFilter, RegistryError, Rows};
-use crate::store::Store;
 
 /// The bits of a place in the list that say how far the adopted ones are; those above say
 /// how far the registered ones are. Room for 10^10 events and 10^8 registrations.
@@ -39,7 +39,7 @@ impl Cursor {
     }
 }
 
-impl Store {
+impl Embedded {
     /// A page of contradictions: proven events whose ids contradict each other, or what is
     /// known. A tenant sees those that name one of its ids; **ids of others are in the
     /// claims**, for who shows them to hash ([`crate::foreign`]). Of the rest of an event a
@@ -48,7 +48,7 @@ impl Store {
     /// # Errors
     ///
     /// A [`ReadError`].
-    pub async fn violations(
+    pub(crate) async fn violations(
         &self,
         scope: &Scope,
         filter: EventFilter,
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     ///
     /// A [`RegistryError`].
-    pub async fn conversations(
+    pub(crate) async fn conversations(
         &self,
         scope: &Scope,
         mut filter: ConversationFilter,
@@ -135,7 +135,7 @@ impl Store {
     /// # Errors
     ///
     /// A [`RegistryError`].
-    pub async fn conversation(
+    pub(crate) async fn conversation(
         &self,
         scope: &Scope,
         provider: &str,

@@ -19,6 +19,7 @@ use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use rusqlite::Connection;
 
+use crate::embedded::Embedded;
 use crate::error::{ReadError, Unavailable};
 use crate::head::EventHead;
 use crate::inner::Inner;
@@ -28,7 +29,6 @@ use crate::library::Library;
 use crate::lock;
 use crate::record::{Event, EventId, Status};
 use crate::registry::{Decision, DecisionKind, RegistryError};
-use crate::store::Store;
 
 /// How long a decision waits to be in the index. It is made by then: later it shows.
 const INDEX_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ struct Case {
     source: Option<TenantId>,
 }
 
-impl Store {
+impl Embedded {
     /// Lets an event out of quarantine; from then on it is the tenant's, or without one the
     /// operator's alone. Its verdicts stay, and nothing acts on it by itself.
     ///
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// A [`DecideError`].
     #[expect(clippy::too_many_arguments, reason = "what, to whom, and who says so when")]
-    pub async fn release(
+    pub(crate) async fn release(
         &self,
         id: EventId,
         tenant: Option<TenantId>,
@@ -112,7 +112,7 @@ impl Store {
     ///
     /// A [`DecideError`].
     #[expect(clippy::too_many_arguments, reason = "what, by which rule, and who says so when")]
-    pub async fn reattribute(
+    pub(crate) async fn reattribute(
         &self,
         id: EventId,
         rule: &Rule,

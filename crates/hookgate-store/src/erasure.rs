@@ -25,6 +25,7 @@ use hookgate_core::time::Timestamp;
 use tokio::sync::watch;
 
 use crate::door::Door;
+use crate::embedded::Embedded;
 use crate::error::{ReadError, Unavailable};
 use crate::index::Victim;
 use crate::index::pool::Pool;
@@ -37,7 +38,6 @@ use crate::record::EventId;
 use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
 use crate::rejections::{Rejections, now};
 use crate::scrub::Scrubbed;
-use crate::store::Store;
 
 /// Events erased at once: two syncs of the disk, one transaction of the index, and one of
 /// the registry for them all.
@@ -349,7 +349,7 @@ fn remove_blobs(layout: &Layout, blobs: impl Iterator<Item = [u8; 16]>) -> io::R
     Ok(bytes)
 }
 
-impl Store {
+impl Embedded {
     /// Begins to erase a tenant with all its events. When this returns, it has nothing in
     /// the registry any more, nothing becomes its own, and the rest is erased even if the
     /// process is killed. What belongs to it is not readable from here on by its keys; the
@@ -358,7 +358,7 @@ impl Store {
     /// # Errors
     ///
     /// A [`RegistryError`].
-    pub async fn erase_tenant(
+    pub(crate) async fn erase_tenant(
         &self,
         tenant: &TenantId,
         now: Timestamp,
@@ -371,7 +371,7 @@ impl Store {
     /// # Errors
     ///
     /// A [`RegistryError`].
-    pub async fn erase_conversation(
+    pub(crate) async fn erase_conversation(
         &self,
         provider: &str,
         external_id: &str,
@@ -394,7 +394,7 @@ impl Store {
 
     /// Changes whenever an erasure has come further.
     #[must_use]
-    pub fn erasing(&self) -> watch::Receiver<u64> {
+    pub(crate) fn erasing(&self) -> watch::Receiver<u64> {
         self.inner().keeper.eraser.progress.subscribe()
     }
 }

@@ -23,7 +23,7 @@
 //! - **The latest decision counts**, and none is ever rewritten.
 //! - **What is erased is in no file**, but for the head of its record.
 //!
-//! Reading order: `store.rs` (the way in), `inner.rs` and `door.rs` (the hot path),
+//! Reading order: `store.rs` (the verbs), `embedded.rs`, `inner.rs` and `door.rs` (the hot path),
 //! `head.rs` (what is written), `index/` (what follows it), `library.rs` (reading),
 //! `registry/` and `ledger/` (whose it is), `attribute.rs` and `decide.rs` (who decides),
 //! `erasure.rs` and `retention.rs` (what goes), `opening.rs`.
@@ -36,6 +36,7 @@ mod conversations;
 mod decide;
 mod dedupe;
 mod door;
+mod embedded;
 mod erasure;
 mod error;
 mod filter;
@@ -50,6 +51,7 @@ mod maintenance;
 mod opening;
 mod options;
 mod peers;
+mod postgres;
 mod prepare;
 mod random;
 mod receipt;

@@ -12,6 +12,7 @@ use hookgate_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::dedupe::Known;
+use crate::embedded::Embedded;
 use crate::erasure::{Eraser, Stop};
 use crate::error::{ReadError, Unavailable};
 use crate::index::indexer::oldest_segment;
@@ -22,7 +23,6 @@ use crate::layout::EVENTS;
 use crate::lock;
 use crate::registry::ErasureTarget;
 use crate::registry::later::DroppedKey;
-use crate::store::Store;
 
 /// Milliseconds of a day.
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -146,10 +146,10 @@ impl Eraser {
     }
 }
 
-impl Store {
+impl Embedded {
     /// Says after how many days what came to each source is erased. A source that is not
     /// named keeps everything.
-    pub fn set_retention(&self, sources: impl IntoIterator<Item = (String, u32)>) {
+    pub(crate) fn set_retention(&self, sources: impl IntoIterator<Item = (String, u32)>) {
         self.inner().keeper.set_retention(sources.into_iter().collect());
     }
 
@@ -159,7 +159,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Unavailable`]: what is left is erased another time.
-    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Unavailable> {
+    pub(crate) async fn sweep(&self, now: Timestamp) -> Result<u64, Unavailable> {
         let inner = std::sync::Arc::clone(self.inner());
         let sweeping = tokio::task::spawn_blocking(move || inner.keeper.sweep(now));
         let swept = sweeping.await.unwrap_or(Err(Stop::Closing));

@@ -1,60 +1,51 @@
-//! The store: what is accepted goes in by one way, and is read by another.
+//! The store: one way in, and another to read. Two backends behind one closed list of verbs:
+//! what each promises stands here, how it is kept stands there.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::time::Duration;
 
-use hookgate_core::attribution::{Attributed, Quarantined};
-use hookgate_core::received::{Blob, Body as ReceivedBody, Unproven};
+use hookgate_core::attribution::{Attributed, Quarantined, Rule};
+use hookgate_core::received::{Blob, Unproven};
 use hookgate_core::secret::MaskKey;
-use hookgate_core::tenant::Scope;
-use rusqlite::Connection;
+use hookgate_core::tenant::{Scope, TenantId};
+use hookgate_core::time::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::blobs::{BlobWriter, blocking};
-use crate::door::{Entry, Placed, Role};
+use crate::blobs::BlobWriter;
+use crate::decide::DecideError;
+use crate::embedded::Embedded;
 use crate::error::{OpenError, ReadError, Unavailable};
-use crate::filter::{EventFilter, Order, Page, RejectionFilter};
-use crate::inner::{Inner, Large};
-use crate::layout::EVENTS;
+use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::ledger::{Adopting, Ledger};
-use crate::library::{Body, Library, Shown, Stretch};
-use crate::lock;
-use crate::opening;
+use crate::library::{Body, Stretch};
 use crate::options::Options;
-use crate::prepare::Judged;
+use crate::postgres::Node;
 use crate::receipt::Receipt;
 use crate::record::{Event, EventId, Rejection};
-use crate::registry::Registry;
-use crate::rejections::Rejections;
-use crate::snapshot::{self, Snapshot};
+use crate::registry::{Conversation, ConversationFilter, Erasure, Registry, RegistryError, Rows};
+use crate::snapshot::Snapshot;
 
 /// Called once for each committed batch, with everyone who waits for it.
 pub type Wake = Arc<dyn Fn(Vec<Waker>) + Send + Sync>;
 
-/// How long a read waits for the index.
-const READ_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// How long one read may take: searching a word in a hundred million events takes longer,
-/// and is better asked with a time or a source beside it.
-const READ_MAX: Duration = Duration::from_secs(10);
-
-/// Times that an event is placed anew because the event that it repeats was lost by a
-/// failing disk at that moment.
-const PLACINGS_MAX: u32 = 3;
-
-/// The largest body that comes whole, in bytes; a larger one goes into a file of its own.
-const WHOLE_BODY_BYTES_MAX: u64 = 1 << 20;
-
-/// The embedded store. Clones share it.
+/// The store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    inner: Arc<Inner>,
+    backend: Backend,
+}
+
+/// Where it is kept.
+#[derive(Clone, Debug)]
+enum Backend {
+    /// In a folder of this machine.
+    Embedded(Embedded),
+    /// In PostgreSQL, which this is one node of.
+    #[expect(dead_code, reason = "a node cannot be opened yet")]
+    Postgres(Node),
 }
 
 impl Store {
@@ -65,7 +56,7 @@ impl Store {
     ///
     /// An [`OpenError`], whose sentence says what to do.
     pub fn open(folder: &Path, options: Options, wake: Wake) -> Result<Self, OpenError> {
-        Ok(Self { inner: Arc::new(opening::open(folder, options, wake)?) })
+        Ok(Self { backend: Backend::Embedded(Embedded::open(folder, options, wake)?) })
     }
 
     /// Whether a body of this length may be read now. Asked before it is.
@@ -74,28 +65,10 @@ impl Store {
     ///
     /// [`Unavailable`]: answer 503 with `Retry-After`.
     pub fn admit(&self, body_bytes: u64) -> Result<(), Unavailable> {
-        let inner = &*self.inner;
-        if inner.is_closing.load(Ordering::Relaxed) {
-            return Err(Unavailable::Closing);
+        match &self.backend {
+            Backend::Embedded(it) => it.admit(body_bytes),
+            Backend::Postgres(it) => it.admit(body_bytes),
         }
-        if inner.space.is_full() {
-            return Err(Unavailable::DiskFull);
-        }
-        if let Some(failed) = inner.last_of(EVENTS).failed
-            && !inner.is_due(&inner.last_of(EVENTS))
-        {
-            return Err(failed);
-        }
-        let waiting = inner.door.journal().pending().bytes;
-        let has_room = if body_bytes > WHOLE_BODY_BYTES_MAX {
-            inner.blobs.has_room(body_bytes)
-        } else {
-            waiting.saturating_add(body_bytes) <= inner.options.pending_bytes_max
-        };
-        if !has_room || inner.door.is_behind() {
-            return Err(Unavailable::Behind);
-        }
-        Ok(())
     }
 
     /// Stores an event that may be acted on, and with it that it makes its conversation
@@ -110,7 +83,10 @@ impl Store {
         event: &Attributed,
         adopting: Option<Adopting>,
     ) -> Result<Receipt, Unavailable> {
-        self.store(Judged::Accepted(event), adopting).await
+        match &self.backend {
+            Backend::Embedded(it) => it.append(event, adopting).await,
+            Backend::Postgres(it) => it.append(event, adopting).await,
+        }
     }
 
     /// Stores an event that nobody may act on.
@@ -119,128 +95,27 @@ impl Store {
     ///
     /// [`Unavailable`]: nothing was stored.
     pub async fn quarantine(&self, event: &Quarantined) -> Result<Receipt, Unavailable> {
-        self.store(Judged::Quarantined(event), None).await
-    }
-
-    /// The life of an event in the store.
-    async fn store(
-        &self,
-        judged: Judged<'_>,
-        adopting: Option<Adopting>,
-    ) -> Result<Receipt, Unavailable> {
-        let stored = self.try_to_store(judged, adopting).await;
-        if stored.is_err()
-            && let ReceivedBody::Blob(blob) = judged.received().body
-        {
-            self.inner.blobs.discard(blob.id);
+        match &self.backend {
+            Backend::Embedded(it) => it.quarantine(event).await,
+            Backend::Postgres(it) => it.quarantine(event).await,
         }
-        stored
-    }
-
-    async fn try_to_store(
-        &self,
-        judged: Judged<'_>,
-        mut adopting: Option<Adopting>,
-    ) -> Result<Receipt, Unavailable> {
-        let inner = &*self.inner;
-        inner.gate(judged.log())?;
-        inner.check_share(judged)?;
-        let body = &judged.received().body;
-        let sha256 = body.sha256();
-        for _ in 0..PLACINGS_MAX {
-            let (id, placed) = match body {
-                ReceivedBody::Whole(payload) => {
-                    let (id, placed) = inner.place(judged, sha256, payload)?;
-                    placed.keep(&mut adopting);
-                    (id, placed)
-                }
-                ReceivedBody::Blob(blob) => {
-                    let (id, placed, left) =
-                        self.place_large(judged, blob, adopting.take()).await?;
-                    adopting = left;
-                    (id, placed)
-                }
-            };
-            let Placed { ticket, role } = placed;
-            let seq = ticket.seq();
-            let outcome = ticket.await.map_err(Unavailable::from);
-            inner.note(judged.log(), outcome.err());
-            if let Err(cause) = outcome {
-                if let Role::New(Some(key)) = role {
-                    inner.door.forget(&key, seq);
-                }
-                return Err(cause);
-            }
-            inner.receipted.fetch_max(seq, Ordering::AcqRel);
-            match role {
-                Role::New(_) => return Ok(Receipt::new(EventId(id), seq, false)),
-                // The original was still on its way, and got lost: this one is the first.
-                Role::Repetition(known) | Role::Variant(known)
-                    if inner.door.journal().has_failed(known.seq) => {}
-                Role::Repetition(known) => {
-                    if let ReceivedBody::Blob(blob) = body {
-                        inner.blobs.discard(blob.id);
-                    }
-                    return Ok(inner.repeated(known));
-                }
-                Role::Variant(known) => return Ok(inner.repeated(known)),
-            }
-        }
-        Err(Unavailable::Failed)
-    }
-
-    /// The same for a body in a file: it is moved to its place first, on a thread that
-    /// may block, and nobody who goes away stops that. Gives an adoption back that the event
-    /// does not carry.
-    async fn place_large(
-        &self,
-        judged: Judged<'_>,
-        blob: &Blob,
-        mut adopting: Option<Adopting>,
-    ) -> Result<(Uuid, Placed, Option<Adopting>), Unavailable> {
-        let Large { mut head, row, id, at, correlation_id, key, digest, log, tenant } =
-            self.inner.large(judged, blob.sha256);
-        let (inner, blob) = (Arc::clone(&self.inner), blob.id);
-        let placed = blocking(move || {
-            inner.blobs.keep(blob)?;
-            let entry = Entry {
-                log,
-                head: &mut head,
-                payload: &[],
-                row,
-                id,
-                at,
-                correlation_id: &correlation_id,
-                key,
-                digest,
-                tenant: tenant.as_deref(),
-            };
-            let placed = inner.door.place(entry, |question| inner.ask(question));
-            Ok(placed.map(|placed| {
-                placed.keep(&mut adopting);
-                (placed, adopting)
-            }))
-        });
-        placed.await?.map(|(placed, left)| (id, placed, left))
     }
 
     /// Keeps a refused request in the ring of rejections, if its peer has not filled its
     /// share. Does not wait for the disk.
     pub fn reject(&self, refused: &Unproven, status: u16) {
-        let inner = &*self.inner;
-        if inner.space.is_full() || !inner.rejections.admit(refused) {
-            if let ReceivedBody::Blob(blob) = refused.received().body {
-                inner.blobs.discard(blob.id);
-            }
-            return;
+        match &self.backend {
+            Backend::Embedded(it) => it.reject(refused, status),
+            Backend::Postgres(it) => it.reject(refused, status),
         }
-        let id = lock(&inner.scratch).random.id(refused.received().at);
-        inner.rejections.keep(refused, status, (id, inner.registry.mask_key()), &inner.blobs);
     }
 
     /// Notes that a refused request was judged again and became an event.
     pub fn settle(&self, rejection: Uuid, event: EventId) {
-        self.inner.rejections.settle(rejection, event);
+        match &self.backend {
+            Backend::Embedded(it) => it.settle(rejection, event),
+            Backend::Postgres(it) => it.settle(rejection, event),
+        }
     }
 
     /// Begins a large body. Takes its bytes from the budget of bodies in flight.
@@ -249,16 +124,20 @@ impl Store {
     ///
     /// [`Unavailable`]: the budget is spent, or the disk is full.
     pub async fn begin_blob(&self) -> Result<BlobWriter, Unavailable> {
-        self.admit(0)?;
-        let id = Uuid::into_bytes(lock(&self.inner.scratch).random.id(crate::rejections::now()));
-        BlobWriter::begin(Arc::clone(&self.inner.blobs), id).await
+        match &self.backend {
+            Backend::Embedded(it) => it.begin_blob().await,
+            Backend::Postgres(it) => it.begin_blob().await,
+        }
     }
 
     /// Removes a large body that was finished and is not wanted. One that becomes part of
     /// an event or a refused request must not be given here; one that is forgotten goes a
     /// quarter of an hour later.
     pub fn discard_blob(&self, blob: &Blob) {
-        self.inner.blobs.discard_unkept(blob.id);
+        match &self.backend {
+            Backend::Embedded(it) => it.discard_blob(blob),
+            Backend::Postgres(it) => it.discard_blob(blob),
+        }
     }
 
     /// Reads a large body that was finished, kept or not.
@@ -267,7 +146,10 @@ impl Store {
     ///
     /// What the file system says.
     pub fn open_blob(&self, blob: &Blob) -> io::Result<fs::File> {
-        self.inner.blobs.open_file(blob.id)
+        match &self.backend {
+            Backend::Embedded(it) => it.open_blob(blob),
+            Backend::Postgres(it) => it.open_blob(blob),
+        }
     }
 
     /// A page of events. Waits until the index holds every receipt issued before. A tenant
@@ -282,7 +164,10 @@ impl Store {
         filter: EventFilter,
         page: Page,
     ) -> Result<Vec<Event>, ReadError> {
-        self.list(scope, Shown::Events, filter, page).await
+        match &self.backend {
+            Backend::Embedded(it) => it.events(scope, filter, page).await,
+            Backend::Postgres(it) => it.events(scope, filter, page).await,
+        }
     }
 
     /// The events behind `after`, oldest first, as far as they can be listed now: it waits
@@ -299,24 +184,10 @@ impl Store {
         after: u64,
         limit: usize,
     ) -> Result<Stretch, ReadError> {
-        let scope = scope.clone();
-        let page = Page { order: Order::OldestFirst, after: Some(after), limit };
-        self.read_now(move |library, shelves| {
-            library.stretch(shelves, (&scope, Shown::Events), &filter, page)
-        })
-        .await
-    }
-
-    pub(crate) async fn list(
-        &self,
-        scope: &Scope,
-        shown: Shown,
-        filter: EventFilter,
-        page: Page,
-    ) -> Result<Vec<Event>, ReadError> {
-        let scope = scope.clone();
-        self.read(move |library, shelves| library.page(shelves, (&scope, shown), &filter, page))
-            .await
+        match &self.backend {
+            Backend::Embedded(it) => it.stretch(scope, filter, after, limit).await,
+            Backend::Postgres(it) => it.stretch(scope, filter, after, limit).await,
+        }
     }
 
     /// One event; nothing if there is none within the scope.
@@ -325,12 +196,10 @@ impl Store {
     ///
     /// A [`ReadError`].
     pub async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, ReadError> {
-        let scope = scope.clone();
-        self.read(move |library, shelves| match Library::find(shelves, &scope, id)? {
-            Some(found) => library.event(shelves, &scope, found),
-            None => Ok(None),
-        })
-        .await
+        match &self.backend {
+            Backend::Embedded(it) => it.event(scope, id).await,
+            Backend::Postgres(it) => it.event(scope, id).await,
+        }
     }
 
     /// The exact bytes of an event's body, in pieces. `None` if it was erased, or there is
@@ -340,12 +209,10 @@ impl Store {
     ///
     /// A [`ReadError`].
     pub async fn body(&self, scope: &Scope, id: EventId) -> Result<Option<Body>, ReadError> {
-        let scope = scope.clone();
-        self.read(move |library, shelves| match Library::find(shelves, &scope, id)? {
-            Some(found) => library.body(&found),
-            None => Ok(None),
-        })
-        .await
+        match &self.backend {
+            Backend::Embedded(it) => it.body(scope, id).await,
+            Backend::Postgres(it) => it.body(scope, id).await,
+        }
     }
 
     /// A page of refused requests.
@@ -358,7 +225,10 @@ impl Store {
         filter: RejectionFilter,
         page: Page,
     ) -> Result<Vec<Rejection>, ReadError> {
-        self.read_rejections(move |rejections| rejections.page(&filter, page)).await
+        match &self.backend {
+            Backend::Embedded(it) => it.rejections(filter, page).await,
+            Backend::Postgres(it) => it.rejections(filter, page).await,
+        }
     }
 
     /// One refused request and its bytes.
@@ -367,150 +237,238 @@ impl Store {
     ///
     /// A [`ReadError`].
     pub async fn rejection(&self, id: Uuid) -> Result<Option<(Rejection, Body)>, ReadError> {
-        self.read_rejections(move |rejections| rejections.one(id)).await
+        match &self.backend {
+            Backend::Embedded(it) => it.rejection(id).await,
+            Backend::Postgres(it) => it.rejection(id).await,
+        }
     }
 
     /// Tenants, keys, bindings, sources: what was configured over the API.
     #[must_use]
     pub fn registry(&self) -> &Registry {
-        &self.inner.registry
+        match &self.backend {
+            Backend::Embedded(it) => it.registry(),
+            Backend::Postgres(it) => it.registry(),
+        }
     }
 
     /// Whose the ids are that requests name.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
-        &self.inner.ledger
+        match &self.backend {
+            Backend::Embedded(it) => it.ledger(),
+            Backend::Postgres(it) => it.ledger(),
+        }
     }
 
     /// The key under which header tokens are hashed.
     #[must_use]
     pub fn mask_key(&self) -> &MaskKey {
-        self.inner.registry.mask_key()
+        match &self.backend {
+            Backend::Embedded(it) => it.mask_key(),
+            Backend::Postgres(it) => it.mask_key(),
+        }
     }
 
     /// The id that the store got when it was made. A backup of it has the same.
     #[must_use]
     pub fn id(&self) -> Uuid {
-        self.inner.registry.store_id()
+        match &self.backend {
+            Backend::Embedded(it) => it.id(),
+            Backend::Postgres(it) => it.id(),
+        }
     }
 
     /// Follows the place up to which events can be listed. Whoever waits for new events
     /// waits for a change of it.
     #[must_use]
     pub fn listed(&self) -> watch::Receiver<u64> {
-        self.inner.door.indexed()
+        match &self.backend {
+            Backend::Embedded(it) => it.listed(),
+            Backend::Postgres(it) => it.listed(),
+        }
     }
 
     /// How the store is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let inner = &*self.inner;
-        let journal = inner.door.journal();
-        let (lag, (keys_in_memory, keys_in_table)) = inner.door.counts();
-        let (kept, blob_bytes, dropped) = inner.rejections.counts();
-        Snapshot {
-            health: journal.health(),
-            pending: journal.pending(),
-            next_seq: journal.next_seq(),
-            journal: journal.statistics(),
-            rejections_journal: inner.rejections.journal().statistics(),
-            index: snapshot::Index {
-                lag,
-                lag_max: inner.options.index_lag_max,
-                was_rebuilt: inner.was_rebuilt,
-            },
-            dedupe: snapshot::Dedupe {
-                keys_in_memory,
-                keys_in_table,
-                repetitions: inner.repetitions.load(Ordering::Relaxed),
-            },
-            unproven: snapshot::Unproven {
-                dropped: inner.unproven_dropped.load(Ordering::Relaxed),
-            },
-            rejections: snapshot::Rejections { kept, blob_bytes, dropped },
-            blobs: snapshot::Blobs {
-                in_flight_bytes: inner.blobs.in_flight_bytes(),
-                in_flight_bytes_max: inner.options.blobs_in_flight_bytes_max,
-            },
-            disk: inner.space.look(),
-            volatile: inner.volatile,
-            recovered: inner.recovered,
+        match &self.backend {
+            Backend::Embedded(it) => it.snapshot(),
+            Backend::Postgres(it) => it.snapshot(),
         }
     }
 
     /// Finishes what was begun and closes. Blocks.
     pub fn close(&self) {
-        self.inner.close();
-    }
-
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
-    }
-
-    /// Reads on a thread that may block, when the index holds every receipt issued before.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Library, &[&Connection]) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        self.wait_for_index().await?;
-        let done = self.read_now(read).await;
-        if matches!(done, Err(ReadError::Behind)) {
-            self.inner.door.want_index();
+        match &self.backend {
+            Backend::Embedded(it) => it.close(),
+            Backend::Postgres(it) => it.close(),
         }
-        done
     }
 
-    /// The same with what the index holds now.
-    async fn read_now<T: Send + 'static>(
+    /// Lets an event out of quarantine; from then on it is the tenant's, or without one the
+    /// operator's alone. Its verdicts stay, and nothing acts on it by itself.
+    ///
+    /// # Errors
+    ///
+    /// A [`DecideError`].
+    #[expect(clippy::too_many_arguments, reason = "what, to whom, and who says so when")]
+    pub async fn release(
         &self,
-        read: impl FnOnce(&Library, &[&Connection]) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        self.blocking_read(move |inner| {
-            inner.pool.read(Some(READ_MAX), |connection| {
-                // One moment for all that is asked.
-                let transaction =
-                    connection.unchecked_transaction().map_err(ReadError::database)?;
-                read(&inner.library, &[&*transaction])
-            })
-        })
-        .await
-    }
-
-    async fn read_rejections<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Rejections) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        if let Some(ticket) = self.inner.rejections.last_pending() {
-            // One that failed is left out of the list.
-            let _ =
-                tokio::time::timeout(READ_WAIT_MAX, ticket).await.map_err(|_| ReadError::Behind)?;
+        id: EventId,
+        tenant: Option<TenantId>,
+        by: &str,
+        correlation_id: &str,
+        now: Timestamp,
+    ) -> Result<Event, DecideError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.release(id, tenant, by, correlation_id, now).await,
+            Backend::Postgres(it) => it.release(id, tenant, by, correlation_id, now).await,
         }
-        self.blocking_read(move |inner| read(&inner.rejections)).await
     }
 
-    async fn blocking_read<T: Send + 'static>(
+    /// Judges the claims of a stored event again, by `rule` and what the registry says now.
+    /// Only what ownership keeps in quarantine, or what is accepted and nobody's, can become
+    /// somebody's; where it does not, nothing is written down. The event comes back with
+    /// the verdict of now.
+    ///
+    /// # Errors
+    ///
+    /// A [`DecideError`].
+    #[expect(clippy::too_many_arguments, reason = "what, by which rule, and who says so when")]
+    pub async fn reattribute(
         &self,
-        read: impl FnOnce(&Inner) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let inner = Arc::clone(&self.inner);
-        let turn = Arc::clone(&inner.reads).acquire_owned().await;
-        let reading = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read(&inner)
-        });
-        reading.await.unwrap_or_else(|error| Err(ReadError::Io(io::Error::other(error))))
+        id: EventId,
+        rule: &Rule,
+        by: &str,
+        correlation_id: &str,
+        now: Timestamp,
+    ) -> Result<Event, DecideError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.reattribute(id, rule, by, correlation_id, now).await,
+            Backend::Postgres(it) => it.reattribute(id, rule, by, correlation_id, now).await,
+        }
     }
 
-    pub(crate) async fn wait_for_index(&self) -> Result<(), ReadError> {
-        let target = self.inner.receipted.load(Ordering::Acquire);
-        let mut indexed = self.inner.door.indexed();
-        if *indexed.borrow() >= target {
-            return Ok(());
+    /// A page of contradictions: proven events whose ids contradict each other, or what is
+    /// known. A tenant sees those that name one of its ids; **ids of others are in the
+    /// claims**, for who shows them to hash ([`crate::foreign`]). Of the rest of an event a
+    /// tenant sees what is no id.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn violations(
+        &self,
+        scope: &Scope,
+        filter: EventFilter,
+        page: Page,
+    ) -> Result<Vec<Event>, ReadError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.violations(scope, filter, page).await,
+            Backend::Postgres(it) => it.violations(scope, filter, page).await,
         }
-        self.inner.door.want_index();
-        match tokio::time::timeout(READ_WAIT_MAX, indexed.wait_for(|it| *it >= target)).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(ReadError::Behind),
+    }
+
+    /// A page of conversations, the newest first, each with the place behind which the next
+    /// page begins.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn conversations(
+        &self,
+        scope: &Scope,
+        filter: ConversationFilter,
+        page: Rows,
+    ) -> Result<Vec<(u64, Conversation)>, RegistryError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.conversations(scope, filter, page).await,
+            Backend::Postgres(it) => it.conversations(scope, filter, page).await,
+        }
+    }
+
+    /// What is known of a conversation.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn conversation(
+        &self,
+        scope: &Scope,
+        provider: &str,
+        external_id: &str,
+    ) -> Result<Option<Conversation>, RegistryError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.conversation(scope, provider, external_id).await,
+            Backend::Postgres(it) => it.conversation(scope, provider, external_id).await,
+        }
+    }
+
+    /// Begins to erase a tenant with all its events. When this returns, it has nothing in
+    /// the registry any more, nothing becomes its own, and the rest is erased even if the
+    /// process is killed. What belongs to it is not readable from here on by its keys; the
+    /// erasure shows how far the rest is.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn erase_tenant(
+        &self,
+        tenant: &TenantId,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.erase_tenant(tenant, now).await,
+            Backend::Postgres(it) => it.erase_tenant(tenant, now).await,
+        }
+    }
+
+    /// Begins to erase a conversation with all its events, whoever they belong to.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn erase_conversation(
+        &self,
+        provider: &str,
+        external_id: &str,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.erase_conversation(provider, external_id, now).await,
+            Backend::Postgres(it) => it.erase_conversation(provider, external_id, now).await,
+        }
+    }
+
+    /// Changes whenever an erasure has come further.
+    #[must_use]
+    pub fn erasing(&self) -> watch::Receiver<u64> {
+        match &self.backend {
+            Backend::Embedded(it) => it.erasing(),
+            Backend::Postgres(it) => it.erasing(),
+        }
+    }
+
+    /// Says after how many days what came to each source is erased. A source that is not
+    /// named keeps everything.
+    pub fn set_retention(&self, sources: impl IntoIterator<Item = (String, u32)>) {
+        match &self.backend {
+            Backend::Embedded(it) => it.set_retention(sources),
+            Backend::Postgres(it) => it.set_retention(sources),
+        }
+    }
+
+    /// Erases what is too old at `now`, and gives how many events that were. This is done
+    /// at every start and every hour, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`]: what is left is erased another time.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Unavailable> {
+        match &self.backend {
+            Backend::Embedded(it) => it.sweep(now).await,
+            Backend::Postgres(it) => it.sweep(now).await,
         }
     }
 }
