@@ -52,8 +52,9 @@ pub(crate) async fn run(
 ) -> Result<Measured> {
     let begin = Instant::now() + WARM_UP;
     let end = begin + seconds;
-    let senders: Vec<_> =
-        (0..connections).map(|_| tokio::spawn(send(address.to_owned(), begin, end))).collect();
+    let senders: Vec<_> = (0..connections)
+        .map(|_| tokio::spawn(send(address.to_owned(), (begin, end), None)))
+        .collect();
     tokio::time::sleep_until(begin.into()).await;
     let cpu_before = cpu()?;
     tokio::time::sleep_until(end.into()).await;
@@ -66,16 +67,57 @@ pub(crate) async fn run(
     Ok(Measured { answered: latencies.len(), latencies, took: seconds, cpu })
 }
 
+/// Loads the server at `address` with senders that each send one request every `pace`, for
+/// `seconds` after warming up.
+pub(crate) async fn paced(
+    address: &str,
+    senders: usize,
+    pace: Duration,
+    seconds: Duration,
+) -> Result<Measured> {
+    let begin = Instant::now() + WARM_UP;
+    let end = begin + seconds;
+    let step = pace / u32::try_from(senders).unwrap_or(u32::MAX).max(1);
+    let senders: Vec<_> = (0_u32..)
+        .zip(0..senders)
+        .map(|(number, _)| {
+            let (address, first) = (address.to_owned(), step * number);
+            tokio::spawn(async move {
+                tokio::time::sleep(first).await;
+                send(address, (begin, end), Some(pace)).await
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for sender in senders {
+        latencies.extend(sender.await??);
+    }
+    latencies.sort_unstable();
+    Ok(Measured { answered: latencies.len(), latencies, took: seconds, cpu: Duration::ZERO })
+}
+
 /// Sends until `end` and returns the latencies of the requests that were answered between
-/// `begin` and `end`.
-async fn send(address: String, begin: Instant, end: Instant) -> Result<Vec<Duration>> {
+/// `begin` and `end`. With a pace a request that is due counts from then, whether or not the
+/// one before it is answered.
+async fn send(
+    address: String,
+    (begin, end): (Instant, Instant),
+    pace: Option<Duration>,
+) -> Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(&address).await.context("connecting")?;
     stream.set_nodelay(true)?;
     let mut latencies = Vec::with_capacity(16_384);
     let mut answer = vec![0; 4096];
+    let mut due = Instant::now();
     loop {
         let request = body::request(&body::fresh());
-        let sent = Instant::now();
+        let sent = if let Some(pace) = pace {
+            due += pace;
+            tokio::time::sleep_until(due.into()).await;
+            due
+        } else {
+            Instant::now()
+        };
         if sent >= end {
             return Ok(latencies);
         }

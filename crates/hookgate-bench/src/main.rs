@@ -8,8 +8,10 @@
 
 mod bare;
 mod body;
+mod deliveries;
 mod disturb;
 mod load;
+mod operator;
 mod parts;
 mod server;
 mod tools;
@@ -27,8 +29,9 @@ use server::{Kind, Server};
 struct Arguments {
     /// What to do: `compare` (both servers, interleaved), `parts` (the steps of a request
     /// in one process), `disturbed` (Hookgate beside slow senders and a large body), `tools`
-    /// (what the gateway adds to a tool call; the first number of connections counts), `load`
-    /// (a server that runs already), or `bare` (serve the bare handler on a free port).
+    /// (what the gateway adds to a tool call; the first number of connections counts),
+    /// `deliveries` (how fast those drain that wait for an endpoint), `load` (a server that
+    /// runs already), or `bare` (serve the bare handler on a free port).
     #[arg(default_value = "compare")]
     what: String,
     /// Connections, each a closed loop of one request after the other.
@@ -46,6 +49,9 @@ struct Arguments {
     /// The `hookgate` program; by default the one beside this program.
     #[arg(long)]
     program: Option<std::path::PathBuf>,
+    /// Deliveries that wait before `deliveries` lets them go.
+    #[arg(long, default_value_t = 100_000)]
+    pending: u64,
     /// The folder in which Hookgate's store is made; by default the working folder, so
     /// that it lies on a disk.
     #[arg(long, default_value = ".")]
@@ -64,11 +70,12 @@ fn main() -> Result<()> {
         }
         "disturbed" => runtime.block_on(disturbed(&arguments)),
         "tools" => runtime.block_on(tool_calls(&arguments)),
+        "deliveries" => runtime.block_on(drain(&arguments)),
         "load" => runtime.block_on(load_only(&arguments)),
         "compare" => runtime.block_on(compare(&arguments)),
         other => {
             anyhow::bail!(
-                "there is no `{other}`: say compare, parts, disturbed, tools, load or bare"
+                "there is no `{other}`: say compare, parts, disturbed, tools, deliveries, load or bare"
             )
         }
     }
@@ -108,6 +115,14 @@ async fn tool_calls(arguments: &Arguments) -> Result<()> {
     let connections = arguments.connections.first().copied().unwrap_or(50);
     let seconds = Duration::from_secs(arguments.seconds);
     tools::measure(&program(arguments)?, folder.path(), connections, seconds).await
+}
+
+/// How fast deliveries drain.
+async fn drain(arguments: &Arguments) -> Result<()> {
+    let folder =
+        tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
+    let seconds = Duration::from_secs(arguments.seconds);
+    deliveries::measure(&program(arguments)?, folder.path(), arguments.pending, seconds).await
 }
 
 fn program(arguments: &Arguments) -> Result<std::path::PathBuf> {

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::body::SECRET;
+use crate::operator::ask;
 use crate::server::{Kind, Server};
 
 /// How long the stand-in takes for each request. Square's own time is not published; a
@@ -48,7 +49,7 @@ pub(crate) async fn measure(
     set_up(program, &gateway.address).await?;
     let square_address = square_url.trim_start_matches("http://").to_owned();
     let faults = json!({ "latency_ms": LATENCY_MS }).to_string();
-    request(&square_address, "POST", "/stand-in/faults", &faults).await?;
+    ask(&square_address, "POST", "/stand-in/faults", &faults).await?;
 
     let end = Instant::now() + seconds;
     let callers: Vec<_> = (0..connections)
@@ -130,7 +131,6 @@ async fn set_up(program: &Path, address: &str) -> Result<()> {
 
 /// Books a time of its own and cancels it, again and again.
 async fn book_and_cancel(address: String, number: usize, end: Instant) -> Result<Vec<Call>> {
-    let (start, member) = slot(number)?;
     // Callers do not begin in step.
     let step = Duration::from_millis(LATENCY_MS).mul_f64(fraction(number));
     tokio::time::sleep(step).await;
@@ -141,6 +141,7 @@ async fn book_and_cancel(address: String, number: usize, end: Instant) -> Result
         if Instant::now() >= end {
             break;
         }
+        let (start, member) = slot(number, turn)?;
         let conversation = format!("call_{number}_{turn}_b");
         let wish = json!({
             "agent_id": AGENT, "call_id": conversation, "start_at": start, "service": "Haircut",
@@ -165,12 +166,19 @@ fn fraction(number: usize) -> f64 {
     (f64::from(u32::try_from(number).unwrap_or(0)) * 0.618_033_988_75).fract()
 }
 
-/// A time and a chair that no other connection has: sixteen half hours a day, two chairs.
-fn slot(number: usize) -> Result<(String, &'static str)> {
+/// Turns after which a connection books its first day again. What was cancelled there is
+/// listed with it, so a day must not come back soon: a shop does not book one chair a
+/// hundred times over.
+const TURNS: u64 = 60;
+
+/// A time and a chair that no other connection has: sixteen half hours a day, two chairs, and
+/// another week each turn.
+fn slot(number: usize, turn: u64) -> Result<(String, &'static str)> {
     let member = if number.is_multiple_of(2) { "TMSTANDIN0001" } else { "TMSTANDIN0002" };
     let half_hour = i64::try_from(number / 2)?;
     let zone = TimeZone::get("America/New_York")?;
-    let mut day: Zoned = Zoned::now().with_time_zone(zone).checked_add(2.days())?;
+    let week = i64::try_from(turn % TURNS)?;
+    let mut day: Zoned = Zoned::now().with_time_zone(zone).checked_add((2 + 7 * week).days())?;
     for _ in 0..=half_hour / 16 {
         day = day.checked_add(1.day())?;
         while day.weekday().to_monday_zero_offset() >= 5 {
@@ -213,7 +221,7 @@ async fn waited_for_square(address: &str) -> Result<HashMap<String, f64>> {
     let mut cursor = String::new();
     loop {
         let path = format!("/api/v1/tool-calls?limit=1000{cursor}");
-        let page = request(address, "GET", &path, "").await?;
+        let page = ask(address, "GET", &path, "").await?;
         for row in page.get("data").and_then(Value::as_array).context("a list")? {
             let conversation =
                 row.get("conversation_id").and_then(Value::as_str).context("its conversation")?;
@@ -226,18 +234,4 @@ async fn waited_for_square(address: &str) -> Result<HashMap<String, f64>> {
             None => return Ok(waited),
         }
     }
-}
-
-/// One request of the operator on a connection of its own. An answer that is no JSON is none.
-async fn request(address: &str, method: &str, path: &str, body: &str) -> Result<Value> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\nAuthorization: Bearer {SECRET}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("an answer with a head")?;
-    Ok(serde_json::from_str(body).unwrap_or(Value::Null))
 }

@@ -1,5 +1,6 @@
 //! The command line of Hookgate. [`run`] is the table of contents.
 
+mod background;
 mod banner;
 mod cli;
 mod client;

@@ -35,6 +35,7 @@ use tower_service::Service as _;
 
 use super::init;
 use super::limits;
+use crate::background;
 use crate::banner::{self, Entry, Facts};
 use crate::cli;
 use crate::client::{self, TOKEN_FILE};
@@ -80,8 +81,19 @@ pub(crate) fn run(flags: &cli::Serve, environment: Environment) -> anyhow::Resul
     let runtime = runtime(config.workers)?;
     let store = open_store(&config, runtime.handle().clone())?;
     let environment = Arc::new(environment);
-    let house = House { config, mode, inspect, tls, looked_for, environment, store: store.clone() };
+    let background = background::start()?;
+    let house = House {
+        config,
+        mode,
+        inspect,
+        tls,
+        looked_for,
+        environment,
+        store: store.clone(),
+        background: background.handle().clone(),
+    };
     let served = runtime.block_on(house.serve());
+    background.shutdown_timeout(RUNTIME_END);
     store.close();
     runtime.shutdown_timeout(RUNTIME_END);
 
@@ -99,6 +111,7 @@ struct House {
     looked_for: String,
     environment: Arc<Environment>,
     store: Store,
+    background: Handle,
 }
 
 impl House {
@@ -230,7 +243,7 @@ impl House {
         tokio::spawn(live.follow(Arc::clone(&gate)));
 
         let no_more = stopped(stop.clone());
-        let dispatching = tokio::spawn(async move { dispatcher.run(no_more).await });
+        let dispatching = self.background.spawn(async move { dispatcher.run(no_more).await });
         tracing::info!(address = %listen, "ready");
         let Some(admin) = admin else {
             let shutdown = stopped(stop);
