@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod address;
+pub mod alert;
 pub mod attribution;
 pub mod canonical;
 pub mod delivery;

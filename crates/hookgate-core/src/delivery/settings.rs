@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Comparison;
 use super::comparison::ComparisonError;
+use crate::alert::{self, AlertKind};
 use crate::event::Kind;
 use crate::provider;
 
@@ -131,7 +132,8 @@ pub struct DestinationSettings {
     pub kind: DestinationKind,
     /// Where.
     pub url: String,
-    /// The kinds that it wants; a `*` at the end stands for any ending.
+    /// The kinds that it wants; a `*` at the end stands for any ending. Alerts are wanted by
+    /// patterns that begin with `alert.` alone.
     #[serde(default = "everything")]
     pub events: Vec<String>,
     /// The providers whose events it wants; none: all.
@@ -180,7 +182,7 @@ pub enum DestinationError {
     )]
     Url,
     /// A pattern that no kind of event has.
-    #[error("`{0}` is no kind of event: give one such as `call.ended`, or a beginning and `*`")]
+    #[error("`{0}` is no kind of event: give one such as `call.ended` or `alert.disk_filling`, or a beginning and `*`")]
     Kind(String),
     /// A provider that there is not.
     #[error("there is no provider `{0}`")]
@@ -232,6 +234,13 @@ impl DestinationSettings {
     pub fn wants(&self, kind: &str, provider: &str) -> bool {
         let is_wanted = self.providers.is_empty() || self.providers.iter().any(|it| it == provider);
         is_wanted && self.events.iter().any(|pattern| covers(pattern, kind))
+    }
+
+    /// Whether it wants alerts of this kind. A pattern for them begins with `alert.`: `*` stands
+    /// for every event, and for no alert. Providers and filters are about events.
+    #[must_use]
+    pub fn wants_alert(&self, kind: AlertKind) -> bool {
+        self.events.iter().any(|pattern| covers_alert(pattern, kind))
     }
 
     /// Whether all that it asks for holds of a document: the canonical event, with what the
@@ -306,7 +315,8 @@ impl DestinationSettings {
             });
         }
         for pattern in &self.events {
-            if !Kind::ALL.iter().any(|kind| covers(pattern, kind.name())) {
+            let is_kind = Kind::ALL.iter().any(|kind| covers(pattern, kind.name()));
+            if !is_kind && !AlertKind::ALL.iter().any(|kind| covers_alert(pattern, *kind)) {
                 return Err(DestinationError::Kind(shortened(pattern)));
             }
         }
@@ -336,6 +346,11 @@ impl std::fmt::Debug for DestinationSettings {
 /// Whether a pattern stands for a kind.
 fn covers(pattern: &str, kind: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == kind, |start| kind.starts_with(start))
+}
+
+/// Whether a pattern stands for a kind of alert.
+fn covers_alert(pattern: &str, kind: AlertKind) -> bool {
+    pattern.starts_with(alert::PREFIX) && covers(pattern, kind.name())
 }
 
 /// What somebody wrote, short enough to be said back.
