@@ -18,10 +18,7 @@ use crate::page::{Asked, Cursor, List, Listing, Paged};
 use crate::problem::{Problem, Sent};
 use crate::query::{self, Query, bad};
 use crate::times::milliseconds;
-use crate::{Console, Shared, destinations};
-
-/// Deliveries that are tried again by one request: they are changed in one transaction.
-const BATCH_MAX: u32 = 1_000;
+use crate::{Console, Shared, bulk, destinations};
 
 /// Which deliveries. Everything that is given must hold.
 #[derive(IntoParams)]
@@ -297,6 +294,7 @@ pub(crate) async fn retry(
 
 /// Tries deliveries again that were given up or skipped, 1000 at most.
 ///
+/// The next batch waits until as much time has passed as this one takes at the rate for bulk.
 /// Those of disabled destinations stay. What is due already is not counted, so that a run that
 /// was broken off can be begun anew.
 #[utoipa::path(
@@ -327,9 +325,11 @@ pub(crate) async fn retry_many(
         let report = Report { deliveries: counted, next_cursor: None };
         return Ok((StatusCode::ACCEPTED, Json(report)));
     }
-    let page = Rows { after: from.after, limit: BATCH_MAX };
+    let turn = shared.bulk.take(&scope, console.bulk_per_second).await;
+    let page = Rows { after: from.after, limit: bulk::batch(console.bulk_per_second) };
     let retried = registry.retry_deliveries(&scope, filter, page, (console.clock)()).await;
     let (deliveries, next) = retried.map_err(Problem::registry)?;
+    turn.paid(deliveries);
     tracing::info!(deliveries, "deliveries are tried again");
     let next = next.map(|after| Cursor { after: Some(after), ..start }.print());
     Ok((StatusCode::ACCEPTED, Json(Report { deliveries, next_cursor: next })))

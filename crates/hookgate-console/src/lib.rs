@@ -21,9 +21,11 @@
 //! `query.rs`, `body.rs` and `page.rs` (what handlers share), one file for each resource,
 //! `retry.rs` (refused requests judged again), `reattribute.rs` (owners judged again).
 
+mod alerts;
 mod attachment;
 mod bindings;
 mod body;
+mod bulk;
 mod conversations;
 mod credentials;
 mod deliveries;
@@ -80,6 +82,7 @@ use tokio::sync::{Mutex, watch};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+pub use bulk::{BULK_PER_SECOND, BULK_PER_SECOND_MIN};
 pub use metrics::register_store;
 pub use settings::{SettingsError, SourceSettings};
 
@@ -125,6 +128,8 @@ pub struct Console {
     pub clock: fn() -> Timestamp,
     /// The address under which providers reach the front door, without a path.
     pub public_url: Option<String>,
+    /// Deliveries that are replayed or tried again in bulk, a second at most.
+    pub bulk_per_second: u32,
     /// Becomes true when the gateway stops: open streams end then.
     pub stop: watch::Receiver<bool>,
 }
@@ -162,6 +167,8 @@ struct Shared {
     running: idempotency::Running,
     /// The open streams.
     streams: stream::Seats,
+    /// Who replays and retries in bulk, one after the other.
+    bulk: bulk::Turns,
 }
 
 impl Shared {
@@ -179,6 +186,7 @@ pub fn router(console: Console) -> Router {
         changing: Mutex::new(()),
         running: idempotency::Running::default(),
         streams: stream::Seats::default(),
+        bulk: bulk::Turns::default(),
     });
     let (operators, of_operator) = for_operator().split_for_parts();
     let (everyones, of_everyone) = for_tenants().split_for_parts();
@@ -232,6 +240,7 @@ fn for_operator() -> Routes {
         .routes(routes!(rejections::show))
         .routes(routes!(rejections::raw))
         .routes(routes!(retry::retry))
+        .routes(routes!(alerts::list))
         .routes(routes!(erasures::list))
         .routes(routes!(erasures::show))
 }

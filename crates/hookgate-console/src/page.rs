@@ -89,6 +89,8 @@ pub(crate) enum List {
     Tokens,
     /// The erasures.
     Erasures,
+    /// The alerts.
+    Alerts,
     /// The tool calls.
     ToolCalls,
     /// The destinations.
@@ -117,6 +119,7 @@ impl List {
             Self::Sources => b's',
             Self::Tokens => b'u',
             Self::Erasures => b'x',
+            Self::Alerts => b'w',
             Self::ToolCalls => b'l',
             Self::Destinations => b'd',
             Self::Deliveries => b'y',

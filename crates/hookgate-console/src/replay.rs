@@ -16,13 +16,10 @@ use crate::body::{Given, InPath, Wish};
 use crate::page::{Cursor, List};
 use crate::problem::{Problem, Sent};
 use crate::query::{self, Query, bad};
-use crate::{Console, Shared, destinations, events};
+use crate::{Console, Shared, bulk, destinations, events};
 
 /// Events of one batch: with a few destinations each they are one transaction.
 const BATCH_MAX: usize = 200;
-
-/// Deliveries that are made at once.
-const DELIVERIES_MAX: usize = 1_000;
 
 /// The header that names a request.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -161,7 +158,8 @@ pub(crate) async fn replay(
 
 /// Delivers the events that a filter shows again, 200 at most.
 ///
-/// With `dry_run` it counts what it would deliver.
+/// With `dry_run` it counts what it would deliver. Otherwise the next batch waits until as much
+/// time has passed as this one takes at the rate for bulk.
 #[utoipa::path(
     post,
     path = "/v1/events/replay",
@@ -186,26 +184,31 @@ pub(crate) async fn replay_many(
     let run = wanted.run.as_deref().map(|it| query::text("run", it)).transpose()?;
     let run = run.map(|it| run_of(&scope, &format!("run/{it}")));
     let is_dry = wanted.dry_run.unwrap_or(false);
+    // Counting costs no delivery.
+    let turn =
+        if is_dry { None } else { Some(shared.bulk.take(&scope, console.bulk_per_second).await) };
     let page = Page { order: Order::OldestFirst, after: from.after, limit: BATCH_MAX };
     let found = console.store.events(&scope, wanted.filter()?, page).await;
     let found = found.map_err(Problem::reading)?;
-    let next = found.last().filter(|_| found.len() == BATCH_MAX).map(|it| it.seq);
-    let (mut events, mut deliveries) = (0_u64, 0_u64);
+    let mut next = found.last().filter(|_| found.len() == BATCH_MAX).map(|it| it.seq);
+    let most = usize::try_from(bulk::batch(console.bulk_per_second)).unwrap_or(usize::MAX);
+    let mut events = 0_u64;
     let mut made = Vec::new();
     for event in found.iter().filter(|it| !it.is_erased) {
         let of_event = targets.of(event);
         events = events.saturating_add(u64::from(!of_event.is_empty()));
         made.extend(of_event);
-    }
-    if is_dry {
-        deliveries = made.len() as u64;
-    } else {
-        while !made.is_empty() {
-            let rest = made.split_off(made.len().min(DELIVERIES_MAX));
-            let count = make(console, &scope, made, run.as_deref()).await?;
-            deliveries = deliveries.saturating_add(count);
-            made = rest;
+        if turn.is_some() && made.len() >= most {
+            // A batch ends behind an event.
+            let is_last = found.last().is_some_and(|it| it.seq == event.seq);
+            next = if is_last { next } else { Some(event.seq) };
+            break;
         }
+    }
+    let mut deliveries = made.len() as u64;
+    if let Some(turn) = turn {
+        deliveries = make(console, &scope, made, run.as_deref()).await?;
+        turn.paid(deliveries);
         tracing::info!(events, deliveries, "events are delivered again");
     }
     let next = next.map(|after| Cursor { after: Some(after), ..start }.print());

@@ -16,7 +16,7 @@ pub use self::breaker::{Breaker, FAILURES_MAX, PROBE_AFTER, PROBE_AFTER_MAX};
 pub use self::comparison::{Comparison, ComparisonError, Op, POINTER_BYTES_MAX, VALUE_BYTES_MAX};
 pub use self::rate::Rate;
 pub use self::settings::{
-    COMPARISONS_MAX, CONCURRENCY, CONCURRENCY_MAX, DestinationError, DestinationKind,
+    ALERT_SOURCE, COMPARISONS_MAX, CONCURRENCY, CONCURRENCY_MAX, DestinationError, DestinationKind,
     DestinationSettings, Format, NAME_BYTES_MAX, PATTERNS_MAX, RATE_PER_SECOND_MAX,
     TEMPLATE_BYTES_MAX, TEST, TIMEOUT_MS, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN, URL_BYTES_MAX,
 };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hookgate_core::delivery::{AttemptOutcome, DestinationKind, TEST};
+use hookgate_core::alert::AlertKind;
+use hookgate_core::delivery::{ALERT_SOURCE, AttemptOutcome, DestinationKind, TEST};
 use hookgate_core::headers::Headers;
 use hookgate_core::secret::Secret;
 use hookgate_core::standard_webhooks;
@@ -15,10 +16,11 @@ use hookgate_core::time::Timestamp;
 use hookgate_secrets::SecretsError;
 use hookgate_store::{Event, Leased, ReadError, Settling, Status};
 use http::HeaderValue;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::dispatcher::{LEASE, Shared, failed};
-use crate::document::{canonical, needs_body};
+use crate::document::{self, canonical, needs_body};
 use crate::metrics::word;
 use crate::render::{Subject, render};
 use crate::send::{Sent, send};
@@ -119,16 +121,11 @@ async fn make(shared: Arc<Shared>, leased: Leased, began: Instant) -> Sent {
         Some(tenant) => Scope::Tenant(tenant.clone()),
         None => Scope::Operator,
     };
-    let is_test = leased.kind == TEST;
-    let event = if is_test {
-        test_event(&leased, shared.now())
-    } else {
-        match settings.store.event(&scope, leased.event).await {
-            Ok(Some(event)) => event,
-            Ok(None) => return ours("event_gone", false),
-            Err(error) => return unreadable(&error),
-        }
+    let told = match told(&shared, &leased, &scope).await {
+        Ok(told) => told,
+        Err(sent) => return sent,
     };
+    let event = &told.event;
     if event.is_erased {
         return ours("event_erased", false);
     }
@@ -136,10 +133,10 @@ async fn make(shared: Arc<Shared>, leased: Leased, began: Instant) -> Sent {
         return ours("event_not_accepted", false);
     }
     let wanted = &leased.settings;
-    let held = if is_test || !needs_body(wanted, &event) {
+    let held = if told.own_body.is_some() || !needs_body(wanted, event) {
         None
     } else {
-        let reading = shared.bodies.read(&settings.store, &scope, &event);
+        let reading = shared.bodies.read(&settings.store, &scope, event);
         match tokio::time::timeout(ROOM_WAIT, reading).await {
             Ok(Ok(Some(held))) => Some(held),
             Ok(Ok(None)) => return ours("event_erased", false),
@@ -149,13 +146,13 @@ async fn make(shared: Arc<Shared>, leased: Leased, began: Instant) -> Sent {
     };
     let body = match &held {
         Some(held) => held.bytes.clone(),
-        None if is_test => Bytes::from_static(TEST_BODY),
-        None => Bytes::new(),
+        None => told.own_body.unwrap_or_default(),
     };
     let id = leased.webhook_id();
-    let document = canonical(&event, held.as_ref().map(|it| &*it.bytes));
+    let document =
+        told.document.unwrap_or_else(|| canonical(event, held.as_ref().map(|it| &*it.bytes)));
     let subject = Subject {
-        event: &event,
+        event,
         body: &body,
         canonical: &document,
         id: &id,
@@ -212,26 +209,63 @@ async fn open(shared: &Shared, leased: &Leased, now: Timestamp) -> Result<Vec<Se
     Ok(secrets)
 }
 
-/// An event that never was, to see whether a message arrives.
-fn test_event(leased: &Leased, now: Timestamp) -> Event {
+/// What a delivery tells of.
+struct Told {
+    event: Event,
+    /// The body of what is no stored event.
+    own_body: Option<Bytes>,
+    /// What is said, where that is not made of the event.
+    document: Option<Value>,
+}
+
+/// The event of a delivery; of a test or an alert one that never was.
+async fn told(shared: &Shared, leased: &Leased, scope: &Scope) -> Result<Told, Sent> {
+    let store = &shared.settings.store;
+    if leased.kind == TEST {
+        let event = made_up(leased, TEST, shared.now(), TEST_BODY);
+        return Ok(Told { event, own_body: Some(Bytes::from_static(TEST_BODY)), document: None });
+    }
+    if AlertKind::named(&leased.kind).is_some() {
+        let alert = match store.registry().alert(scope, leased.event).await {
+            Ok(Some(alert)) => alert,
+            Ok(None) => return Err(ours("alert_gone", false)),
+            Err(error) => {
+                failed(&error, "an alert that is to be delivered cannot be read");
+                return Err(ours("alert_unreadable", true));
+            }
+        };
+        let document = document::alert(&alert);
+        let body = Bytes::from(document.to_string());
+        let event = made_up(leased, ALERT_SOURCE, alert.raised_at, &body);
+        return Ok(Told { event, own_body: Some(body), document: Some(document) });
+    }
+    match store.event(scope, leased.event).await {
+        Ok(Some(event)) => Ok(Told { event, own_body: None, document: None }),
+        Ok(None) => Err(ours("event_gone", false)),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+/// An event that never was: to see whether a message arrives, or to tell of an alert.
+fn made_up(leased: &Leased, event_type: &str, at: Timestamp, body: &[u8]) -> Event {
     let mut headers = Headers::new();
     headers.push_plain(http::header::CONTENT_TYPE, "application/json");
     Event {
         id: leased.event,
         seq: 0,
-        source: "hookgate".to_owned(),
-        provider: "hookgate".to_owned(),
-        event_type: TEST.to_owned(),
-        kind: TEST.to_owned(),
+        source: ALERT_SOURCE.to_owned(),
+        provider: ALERT_SOURCE.to_owned(),
+        event_type: event_type.to_owned(),
+        kind: leased.kind.clone(),
         external_id: None,
-        tenant: leased.destination_tenant.as_ref().map(|it| it.as_str().to_owned()),
+        tenant: leased.tenant.as_ref().map(|it| it.as_str().to_owned()),
         conversation_id: None,
         status: Status::Accepted,
         cause: None,
         duplicates: 0,
         duplicate_of: None,
         late: false,
-        received_at: now,
+        received_at: at,
         correlation_id: String::new(),
         peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         method: "POST".to_owned(),
@@ -250,7 +284,7 @@ fn test_event(leased: &Leased, now: Timestamp) -> Event {
         decision: None,
         is_erased: false,
         headers,
-        size: u64::try_from(TEST_BODY.len()).unwrap_or(0),
-        sha256: hookgate_core::digest::sha256(TEST_BODY),
+        size: u64::try_from(body.len()).unwrap_or(0),
+        sha256: hookgate_core::digest::sha256(body),
     }
 }

@@ -5,7 +5,8 @@ use hookgate_core::canonical::{self, About};
 use hookgate_core::delivery::{DestinationKind, DestinationSettings, Format};
 use hookgate_core::event::Kind;
 use hookgate_core::provider::{self, BODY_BYTES_MAX};
-use hookgate_store::Event;
+use hookgate_core::tenant::TenantId;
+use hookgate_store::{Alert, Event};
 use serde_json::{Map, Value, json};
 
 /// The largest body that is read for what it says, in bytes. Larger ones hold recordings;
@@ -41,6 +42,21 @@ pub(crate) fn canonical(event: &Event, body: Option<&[u8]>) -> Value {
             "source": event.source,
             "received_at": event.received_at.to_string(),
         })
+    })
+}
+
+/// What an alert says.
+pub(crate) fn alert(alert: &Alert) -> Value {
+    // What cannot be read says nothing; the text says it too.
+    let facts: Map<String, Value> = serde_json::from_str(&alert.facts).unwrap_or_default();
+    json!({
+        "id": alert.id.to_string(),
+        "kind": alert.kind.name(),
+        "subject": alert.subject,
+        "tenant": alert.tenant.as_ref().map(TenantId::as_str),
+        "text": alert.text,
+        "facts": facts,
+        "raised_at": alert.raised_at.to_string(),
     })
 }
 

@@ -14,10 +14,12 @@
 //!   log, an error or a metric.**
 //!
 //! Reading order: `dispatcher.rs` (the loop), `reader.rs` (which events, for whom),
-//! `attempt.rs` (one attempt), `render/` (what is sent), `send.rs` (what an answer means).
+//! `attempt.rs` (one attempt), `render/` (what is sent), `send.rs` (what an answer means),
+//! `alerts.rs` (what the operator is told without asking).
 
 pub mod render;
 
+mod alerts;
 mod attempt;
 mod bodies;
 mod dispatcher;
@@ -27,5 +29,6 @@ mod reader;
 mod retry_after;
 mod send;
 
+pub use self::alerts::{AlertRules, Counts, SourceCounts, Watcher};
 pub use self::dispatcher::{Clock, DispatchSettings, Dispatcher, IN_FLIGHT_MAX, STOP_WAIT};
 pub use self::metrics::DeliveryMetrics;

@@ -91,6 +91,8 @@ struct Reader {
     looked: Option<Instant>,
     /// How often the decision that comes next was waited for.
     pauses: u32,
+    /// Erasures that were done before what is at hand was read.
+    erasures: u64,
 }
 
 /// Follows for ever.
@@ -140,6 +142,7 @@ impl Reader {
             decisions: Cursor::new(DECISIONS, registry.cursor(DECISIONS).await?),
             looked: None,
             pauses: 0,
+            erasures: 0,
         })
     }
 
@@ -181,6 +184,7 @@ impl Reader {
         let page =
             Page { order: Order::OldestFirst, after: Some(self.events.read), limit: EVENTS_MAX };
         let store = &self.shared.settings.store;
+        self.erasures = store.registry().erasures_done().await?;
         let events = store.events(&Scope::Operator, filter, page).await?;
         // What came while the page was read may be wanted by who came as well.
         self.look_up_destinations().await?;
@@ -191,7 +195,10 @@ impl Reader {
             last = event.seq;
             wanted.extend(self.wanted(event, None).await?);
             if wanted.len() >= DELIVERIES_MAX {
-                self.enqueue(Which::Events, last, std::mem::take(&mut wanted)).await?;
+                let wanted = std::mem::take(&mut wanted);
+                if !self.enqueue(Which::Events, last, wanted).await? {
+                    return Ok(true);
+                }
             }
         }
         // Behind the last there are others up to the end, which nobody may act on.
@@ -203,6 +210,7 @@ impl Reader {
     /// Reads a page of decisions; says whether there may be more.
     async fn read_decisions(&mut self) -> Result<bool, Failed> {
         let registry = self.shared.settings.store.registry().clone();
+        self.erasures = registry.erasures_done().await?;
         let behind = self.decisions.read;
         let reading =
             tokio::task::spawn_blocking(move || registry.decisions_after(behind, DECISIONS_MAX));
@@ -319,13 +327,14 @@ impl Reader {
         Ok(deliveries.map(|it| delivery(it, event)).collect())
     }
 
-    /// Keeps deliveries and how far it was read for them.
+    /// Keeps deliveries and how far it was read for them. `false`: it did neither, and what is
+    /// behind the cursor is to be read anew.
     async fn enqueue(
         &mut self,
         which: Which,
         to: u64,
         deliveries: Vec<NewDelivery>,
-    ) -> Result<(), Failed> {
+    ) -> Result<bool, Failed> {
         let registry = self.shared.settings.store.registry();
         let cursor = match which {
             Which::Events => &mut self.events,
@@ -334,21 +343,28 @@ impl Reader {
         let is_far = to.saturating_sub(cursor.kept) >= BEHIND_MAX;
         if deliveries.is_empty() && !is_far && matches!(which, Which::Events) {
             cursor.read = to;
-            return Ok(());
+            return Ok(true);
         }
         let count = u64::try_from(deliveries.len()).unwrap_or(u64::MAX);
         let now = self.shared.now();
-        let moved = hookgate_store::Cursor { name: cursor.name, from: cursor.kept, to };
-        if registry.enqueue_deliveries(moved, deliveries, now).await? {
+        let moved = hookgate_store::Cursor {
+            name: cursor.name,
+            from: cursor.kept,
+            to,
+            erasures: self.erasures,
+        };
+        let is_kept = registry.enqueue_deliveries(moved, deliveries, now).await?;
+        if is_kept {
             cursor.kept = to;
             cursor.read = to;
             self.shared.settings.metrics.enqueued.inc_by(count);
         } else {
-            // Somebody else moved it: what they read need not be read again.
+            // Somebody else moved it, so that what they read need not be read again; or
+            // something was erased, and all is read again.
             cursor.kept = registry.cursor(cursor.name).await?;
             cursor.read = cursor.kept;
         }
-        Ok(())
+        Ok(is_kept)
     }
 }
 

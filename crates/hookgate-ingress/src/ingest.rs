@@ -90,9 +90,10 @@ pub(crate) async fn receive(
         }
     };
     visit.gate.metrics.answered(reply.status());
-    way.as_ref()
-        .map_or(&visit.gate.metrics.unknown, |way| way.door.metrics.counter(reply.outcome))
-        .inc();
+    match way.as_ref() {
+        Some(way) => way.door.metrics.answered(reply.status(), reply.outcome),
+        None => drop(visit.gate.metrics.unknown.inc()),
+    }
     let mut headers = head.headers;
     headers.clear();
     reply.closing(!body.is_end_stream()).into_response(headers, &visit.id)

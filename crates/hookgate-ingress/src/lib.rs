@@ -35,7 +35,7 @@ pub use answer::{BoxBody, BoxError};
 pub use gate::{Gate, GateSettings, Inspector};
 pub use inspect::{Inspection, render};
 pub use limits::Limits;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Tally};
 pub use peer::Peer;
 pub use serve::{Drained, Fallback, serve, serve_fallback};
 pub use tls::{Tls, TlsError};

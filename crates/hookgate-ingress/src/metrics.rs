@@ -4,6 +4,10 @@
 //! atomics. Label values come from configuration and from the enum below, never from a
 //! request.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -84,6 +88,25 @@ impl Outcome {
     }
 }
 
+/// What a source answered since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests that proved nothing and were refused.
+    pub refused: u64,
+    /// Answers that were a success.
+    pub successes: u64,
+    /// Answers since the last success that were none.
+    pub failures_in_row: u64,
+}
+
+/// The same while it is counted.
+#[derive(Debug, Default)]
+struct Counting {
+    refused: AtomicU64,
+    successes: AtomicU64,
+    failures_in_row: AtomicU64,
+}
+
 /// The counters of the front door. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -92,6 +115,7 @@ pub struct Metrics {
     acknowledgement: Family<Labels<1>, Histogram, fn() -> Histogram>,
     in_flight: Family<Labels<1>, Gauge>,
     violations: Family<Labels<1>, Counter>,
+    tallies: Arc<Mutex<HashMap<String, Arc<Counting>>>>,
     answers: Vec<(u16, Counter)>,
     other_answers: Counter,
     pub(crate) unknown: Counter,
@@ -108,6 +132,7 @@ pub(crate) struct SourceMetrics {
     pub(crate) acknowledgement: Histogram,
     pub(crate) in_flight: Gauge,
     pub(crate) violations: Counter,
+    tally: Arc<Counting>,
 }
 
 impl Metrics {
@@ -122,6 +147,7 @@ impl Metrics {
             acknowledgement: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             in_flight: Family::default(),
             violations: Family::default(),
+            tallies: Arc::default(),
             answers: STATUSES.iter().map(|it| (*it, status(&it.to_string()))).collect(),
             other_answers: status("other"),
             unknown: Counter::default(),
@@ -157,17 +183,33 @@ impl Metrics {
     }
 
     pub(crate) fn of(&self, source: &str) -> SourceMetrics {
-        let source = || ("source", source.to_owned());
+        let label = || ("source", source.to_owned());
         let outcome = |it: Outcome| {
-            self.requests.get_or_create_owned(&[source(), ("outcome", it.name().to_owned())])
+            self.requests.get_or_create_owned(&[label(), ("outcome", it.name().to_owned())])
         };
         SourceMetrics {
             outcomes: Outcome::ALL.map(outcome),
-            body_bytes: self.bodies.get_or_create_owned(&[source()]),
-            acknowledgement: self.acknowledgement.get_or_create_owned(&[source()]),
-            in_flight: self.in_flight.get_or_create_owned(&[source()]),
-            violations: self.violations.get_or_create_owned(&[source()]),
+            body_bytes: self.bodies.get_or_create_owned(&[label()]),
+            acknowledgement: self.acknowledgement.get_or_create_owned(&[label()]),
+            in_flight: self.in_flight.get_or_create_owned(&[label()]),
+            violations: self.violations.get_or_create_owned(&[label()]),
+            tally: {
+                let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(tallies.entry(source.to_owned()).or_default())
+            },
         }
+    }
+
+    /// What a source answered since the process started.
+    #[must_use]
+    pub fn tally(&self, source: &str) -> Tally {
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        tallies.get(source).map_or_else(Tally::default, |it| Tally {
+            refused: read(&it.refused),
+            successes: read(&it.successes),
+            failures_in_row: read(&it.failures_in_row),
+        })
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
@@ -177,7 +219,25 @@ impl Metrics {
 }
 
 impl SourceMetrics {
-    pub(crate) fn counter(&self, outcome: Outcome) -> &Counter {
+    /// Counts an answer.
+    pub(crate) fn answered(&self, status: StatusCode, outcome: Outcome) {
+        self.counter(outcome).inc();
+        let tally = &self.tally;
+        if outcome == Outcome::Refused {
+            tally.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        if status.is_success() {
+            tally.successes.fetch_add(1, Ordering::Relaxed);
+            // Mostly it is nothing already, and then no other core is disturbed.
+            if tally.failures_in_row.load(Ordering::Relaxed) > 0 {
+                tally.failures_in_row.store(0, Ordering::Relaxed);
+            }
+        } else {
+            tally.failures_in_row.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counter(&self, outcome: Outcome) -> &Counter {
         let [first, ..] = &self.outcomes;
         self.outcomes.get(outcome as usize).unwrap_or(first)
     }

@@ -138,6 +138,9 @@ impl Eraser {
         for (erasure, erased) in erasures.iter().zip(done) {
             let id = &erasure.id;
             self.registry.finish_erasure(id, erased, now()).map_err(Stop::Registry)?;
+            // Deliveries that were made meanwhile of events read before. Whoever makes some from
+            // now on reads anew.
+            self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)?;
             events = events.saturating_add(erased.events);
             tracing::info!(
                 erasure.id = id,

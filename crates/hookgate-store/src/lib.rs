@@ -84,17 +84,17 @@ pub use options::{
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{
-    ANSWER_KEPT, ANSWERS_MAX, ARGUMENTS_BYTES_MAX, Answer, Attempt, BINDINGS_MAX, Begun, Binding,
-    BindingFilter, CONVERSATIONS_MAX, CREDENTIALS_PER_TENANT_MAX, Conversation, ConversationFilter,
-    Cursor, DESTINATIONS_PER_TENANT_MAX, Decision, DecisionKind, Delivery, DeliveryCounts,
-    DeliveryFilter, DeliveryId, DeliveryStatus, Destination, DestinationId, ERASURES_MAX,
-    EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget, FinishedToolCall, GRACE_MAX,
-    KEYS_PER_TENANT_MAX, Leased, NAME_BYTES_MAX, NewDelivery, NewDestination, NewSecret,
-    NewToolCall, NumberedDecision, OVERLAP_MAX, Quota, REPLY_BYTES_MAX, RESPONSE_BYTES_MAX,
-    Registry, RegistryError, Retried, Rows, SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX,
-    SealedCredential, SealedKey, SealedSecrets, Settling, SourceRow, TENANTS_MAX, TOKENS_MAX,
-    TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall, ToolCallFilter, ToolCallId,
-    ToolCallState, ToolTimes, UrlToken, Written, open_registry,
+    ALERTS_MAX, ANSWER_KEPT, ANSWERS_MAX, ARGUMENTS_BYTES_MAX, Alert, Answer, Attempt,
+    BINDINGS_MAX, Begun, Binding, BindingFilter, CONVERSATIONS_MAX, CREDENTIALS_PER_TENANT_MAX,
+    Conversation, ConversationFilter, Cursor, DESTINATIONS_PER_TENANT_MAX, Decision, DecisionKind,
+    Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus, Destination,
+    DestinationId, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget,
+    FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased, NAME_BYTES_MAX, NewAlert,
+    NewDelivery, NewDestination, NewSecret, NewToolCall, NumberedDecision, OVERLAP_MAX, Quota,
+    REPLY_BYTES_MAX, RESPONSE_BYTES_MAX, Registry, RegistryError, Retried, Rows, SEALED_BYTES_MAX,
+    SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey, SealedSecrets, Settling,
+    SourceRow, TENANTS_MAX, TOKENS_MAX, TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall,
+    ToolCallFilter, ToolCallId, ToolCallState, ToolTimes, UrlToken, Written, open_registry,
 };
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
 pub use space::{Disk, volatile};

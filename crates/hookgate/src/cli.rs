@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are the help, printed as they are")]
 
+pub(crate) mod alerts;
 pub(crate) mod deliveries;
 pub(crate) mod listen;
 pub(crate) mod registry;
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     /// List and show what was passed on, and try again what was not.
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),
+    /// List what the gateway raised alerts about.
+    #[command(subcommand)]
+    Alerts(alerts::Alerts),
     /// Check, rebuild and back up the store.
     #[command(subcommand)]
     Store(Store),

@@ -180,6 +180,8 @@ impl Bench {
             metrics: Arc::new(metrics),
             clock: || Timestamp::from_millis(NOW),
             public_url: Some("https://hooks.example".to_owned()),
+            // More than a test makes.
+            bulk_per_second: 1_000_000,
             stop: stop.subscribe(),
         });
         let follower = Follower(tokio::spawn(following));

@@ -38,6 +38,13 @@ impl Breaker {
         self.probe_at.is_some()
     }
 
+    /// Whether probes have failed for so long. Counted by probes and not by a clock: while the
+    /// gateway does not run, no endpoint fails.
+    #[must_use]
+    pub fn has_failed_for(&self, time: Duration) -> bool {
+        self.is_open() && PROBE_AFTER_MAX.saturating_mul(self.probes) >= time
+    }
+
     /// How many more deliveries may be tried now, while `leased` are, of which `concurrency`
     /// may be.
     #[must_use]

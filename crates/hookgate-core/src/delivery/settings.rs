@@ -14,6 +14,9 @@ use crate::provider;
 /// no pattern leaves it out.
 pub const TEST: &str = "test";
 
+/// The source and the provider of deliveries that are about no event of a source's: alerts.
+pub const ALERT_SOURCE: &str = "hookgate";
+
 /// The longest URL, in bytes.
 pub const URL_BYTES_MAX: usize = 2_048;
 
@@ -182,7 +185,9 @@ pub enum DestinationError {
     )]
     Url,
     /// A pattern that no kind of event has.
-    #[error("`{0}` is no kind of event: give one such as `call.ended` or `alert.disk_filling`, or a beginning and `*`")]
+    #[error(
+        "`{0}` is no kind of event: give one such as `call.ended` or `alert.disk_filling`, or a beginning and `*`"
+    )]
     Kind(String),
     /// A provider that there is not.
     #[error("there is no provider `{0}`")]

@@ -22,6 +22,7 @@ use std::fmt;
 
 use ::http::HeaderMap;
 use bytes::Bytes;
+use hookgate_core::alert::AlertKind;
 use hookgate_core::delivery::{DestinationKind, DestinationSettings, Format};
 use hookgate_core::tenant::Scope;
 use hookgate_egress::Url;
@@ -68,8 +69,11 @@ pub fn render(
     settings: &DestinationSettings,
 ) -> Result<Rendered, Unrenderable> {
     let url: Url = settings.url.parse().map_err(|_| Unrenderable::Url)?;
-    let template = settings.template.as_deref();
+    // What an alert says is in our words: a template and the provider's bytes are of events.
+    let is_alert = AlertKind::named(&subject.event.kind).is_some();
+    let template = settings.template.as_deref().filter(|_| !is_alert);
     Ok(match (settings.kind, settings.format) {
+        (DestinationKind::Http, Format::Raw) if is_alert => http::canonical(subject, url),
         (DestinationKind::Http, Format::Raw) => return http::raw(subject, url),
         (DestinationKind::Http, Format::Canonical) => http::canonical(subject, url),
         (DestinationKind::Http, Format::Cloudevents) => cloudevents::structured(subject, url),

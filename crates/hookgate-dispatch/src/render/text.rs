@@ -1,5 +1,6 @@
 //! The text of a message for people: a template of the destination's, or ours for the kind.
 
+use hookgate_core::alert::AlertKind;
 use hookgate_core::event::Kind;
 use hookgate_core::mask::credentials;
 use hookgate_core::tool::template::render_text;
@@ -13,6 +14,9 @@ const CUT: char = '…';
 /// A few words for a kind of event, in ASCII.
 #[must_use]
 pub fn title(kind: &str) -> &'static str {
+    if let Some(alert) = AlertKind::named(kind) {
+        return alert.title();
+    }
     match Kind::named(kind) {
         Some(Kind::CallStarted) => "Call started",
         Some(Kind::CallEnded) => "Call ended",
@@ -33,6 +37,9 @@ pub fn title(kind: &str) -> &'static str {
 
 /// The template for an event of this kind. What was said stands in none.
 fn template(event: &hookgate_store::Event) -> &'static str {
+    if AlertKind::named(&event.kind).is_some() {
+        return "{{event.title}}: {{canonical.text}}";
+    }
     let is_named = event.conversation_id.as_deref().is_some_and(|it| !it.trim().is_empty());
     match Kind::named(&event.kind) {
         Some(Kind::Other) | None => {

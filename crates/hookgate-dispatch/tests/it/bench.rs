@@ -21,7 +21,9 @@ use hookgate_core::source::{Source, Verification};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
-use hookgate_dispatch::{DeliveryMetrics, DispatchSettings, Dispatcher};
+use hookgate_dispatch::{
+    AlertRules, Counts, DeliveryMetrics, DispatchSettings, Dispatcher, Watcher,
+};
 use hookgate_egress::{Egress, Settings};
 use hookgate_secrets::{MasterKeys, Secrets};
 use hookgate_store::{
@@ -132,6 +134,13 @@ impl Bench {
     /// Moves the clock.
     pub(crate) fn pass(&self, time: Duration) {
         self.now.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// One that looks after all of it when it is told to.
+    pub(crate) fn watcher(&self, rules: AlertRules, counts: Counts) -> Watcher {
+        let clock = Arc::clone(&self.now);
+        let clock = Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst)));
+        Watcher::new(self.store.clone(), rules, counts, clock, &mut Registry::default())
     }
 
     /// Starts the dispatcher.

@@ -32,6 +32,9 @@ const ERASED_AT_ONCE: u32 = 512;
 /// Deliveries made or retried by one call at most.
 const DELIVERIES_MAX: usize = 4_096;
 
+/// The row among the cursors that counts the erasures that are done.
+const ERASURES: &str = "erasures";
+
 const DISABLED: RegistryError =
     RegistryError::Invalid("the destination is disabled: enable it first");
 
@@ -50,8 +53,18 @@ impl Registry {
         .await
     }
 
+    /// How many erasures are done. To be asked before events are read of which deliveries are
+    /// made: what an erasure takes that is done later, it takes from the deliveries too.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`].
+    pub async fn erasures_done(&self) -> Result<u64, RegistryError> {
+        self.read("reading a cursor", |connection| Ok(position(connection, ERASURES)?)).await
+    }
+
     /// Keeps deliveries and moves a cursor, or neither.
-    /// `false`: the cursor was elsewhere. What a destination has, or is not to get, is left
+    /// `false`: the cursor was elsewhere, or an erasure was done since the events were read. What a destination has, or is not to get, is left
     /// out; what a disabled one would get is kept as skipped.
     ///
     /// # Errors
@@ -66,8 +79,11 @@ impl Registry {
         deliveries.iter().try_for_each(check)?;
         let wake = self.shared.deliveries_version.clone();
         let change = move |connection: &Connection| {
-            let Cursor { name, from, to } = cursor;
-            if position(connection, name)? != from {
+            let Cursor { name, from, to, erasures } = cursor;
+            // What was read may have been erased since, and the rows of what is erased with it.
+            let is_read_anew =
+                !deliveries.is_empty() && position(connection, ERASURES)? != erasures;
+            if is_read_anew || position(connection, name)? != from {
                 return Ok(false);
             }
             let moved = "INSERT INTO cursors (name, seq) VALUES (?1, ?2) \
@@ -411,6 +427,18 @@ fn insert(
     Ok(Some(id))
 }
 
+/// Keeps the delivery of an alert. A destination that is gone or disabled gets none.
+pub(super) fn deliver_alert(
+    connection: &Connection,
+    new: &NewDelivery,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    if let Some(target) = target(connection, new)?.filter(|it| !it.is_disabled) {
+        insert(connection, &target, new, &Row { replay: 0, request: None, now })?;
+    }
+    Ok(())
+}
+
 /// Makes a delivery due now. One that is being tried goes on being tried.
 fn retry(connection: &Connection, destination: i64, n: u64, now: Timestamp) -> Result<(), Stop> {
     let n = signed(n);
@@ -440,6 +468,13 @@ fn retry(connection: &Connection, destination: i64, n: u64, now: Timestamp) -> R
         lanes::ready(connection, destination, due)?;
     }
     Ok(())
+}
+
+/// Notes that an erasure is done: who read events before reads them anew.
+pub(super) fn note_erasure(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let note = "INSERT INTO cursors (name, seq) VALUES (?1, 1) \
+                ON CONFLICT (name) DO UPDATE SET seq = cursors.seq + 1";
+    connection.prepare_cached(note)?.execute([ERASURES]).map(drop)
 }
 
 fn position(connection: &Connection, name: &str) -> Result<u64, rusqlite::Error> {

@@ -82,6 +82,9 @@ pub struct Cursor {
     pub from: u64,
     /// The place that it goes to.
     pub to: u64,
+    /// Erasures that were done ([`Registry::erasures_done`](super::Registry::erasures_done))
+    /// before the events were read.
+    pub erasures: u64,
 }
 
 /// An event that a destination is to get.

@@ -9,7 +9,10 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::Stop;
 use super::memory::Effect;
-use super::{Registry, RegistryError, Rows, Written, columns, destinations, new_id, tenants, text};
+use super::{
+    Registry, RegistryError, Rows, Written, columns, deliveries, destinations, new_id, tenants,
+    text,
+};
 use crate::erasure::{foreign, is_foreign};
 use crate::lock;
 use crate::scrub::{Scrubbed, empty_side_file};
@@ -207,6 +210,7 @@ impl Registry {
                 params![id, now.millis()],
             )?;
             let erasure = find(connection, id)?.ok_or(RegistryError::NotFound)?;
+            deliveries::note_erasure(connection)?;
             let effects = match &erasure.target {
                 ErasureTarget::Tenant(tenant) => {
                     connection.execute("DELETE FROM tenants WHERE id = ?1", [tenant.as_str()])?;
@@ -288,6 +292,7 @@ fn empty(connection: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<Effect>,
         "DELETE FROM credentials WHERE tenant = ?1",
         "DELETE FROM data_keys WHERE tenant = ?1",
         "DELETE FROM tool_settings WHERE tenant = ?1",
+        "DELETE FROM alerts WHERE tenant = ?1",
         "UPDATE tenants SET erasing = 1 WHERE id = ?1",
     ] {
         connection.execute(delete, [id])?;

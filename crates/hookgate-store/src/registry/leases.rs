@@ -24,7 +24,7 @@ use super::delivery::{Leased, RESPONSE_BYTES_MAX, Settling};
 use super::destination::{DestinationId, SealedSecrets};
 use super::error::Stop;
 use super::lanes::{self, Flow};
-use super::{DeliveryId, DeliveryStatus, Registry, RegistryError, columns};
+use super::{DeliveryId, DeliveryStatus, Registry, RegistryError, columns, overdue};
 use crate::random;
 use crate::record::EventId;
 
@@ -332,6 +332,7 @@ fn settle_one(connection: &Connection, settling: &Settling) -> Result<Option<Set
     if let Some(lane) = lane.filter(|_| due.is_none()) {
         lanes::promote(connection, destination, &lane, now)?;
     }
+    overdue::give_up(connection, destination, &settled.breaker, &settling.schedule, now)?;
     lanes::refresh(connection, destination, now)?;
     Ok(Some(settled))
 }

@@ -1,7 +1,7 @@
 //! The registry: what cannot be made again from the journal. Who the store is, tenants with
 //! their keys, bindings and conversations, sources and their URL tokens, sealed rows, what
 //! an operator decided later, tool calls and who may make them, destinations and what is
-//! delivered to them, and erasures.
+//! delivered to them, alerts, and erasures.
 //!
 //! What holds:
 //!
@@ -16,6 +16,7 @@
 //!
 //! One file a thing; `opening.rs` has the tables.
 
+mod alerts;
 mod answers;
 mod batch;
 pub(crate) mod bindings;
@@ -35,6 +36,7 @@ pub(crate) mod later;
 mod leases;
 pub(crate) mod memory;
 mod opening;
+mod overdue;
 mod sealed;
 mod sources;
 mod tenants;
@@ -56,6 +58,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use self::alerts::{ALERTS_MAX, Alert, NewAlert};
 pub use self::answers::{ANSWER_KEPT, ANSWERS_MAX, Answer};
 use self::batch::Batch;
 pub use self::bindings::{BINDINGS_MAX, Binding, BindingFilter};

@@ -283,6 +283,22 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_delivery ON attempts (delivery, n);
 CREATE TABLE cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    "
+CREATE TABLE alerts (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    tenant TEXT REFERENCES tenants (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    raised_at INTEGER NOT NULL,
+    cleared_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX alerts_raised ON alerts (kind, subject) WHERE cleared_at IS NULL;
+CREATE INDEX alerts_raised_at ON alerts (raised_at);
+CREATE INDEX alerts_tenant ON alerts (tenant) WHERE tenant IS NOT NULL;
+",
 ];
 
 /// Looks whether the registry at `path`, if there is one, can be opened by this version.

@@ -69,7 +69,7 @@ pub(crate) fn event(destination: &Destination, number: u64) -> NewDelivery {
 /// Keeps deliveries as if they were the next in the journal.
 pub(crate) async fn enqueue(registry: &Registry, deliveries: Vec<NewDelivery>, now: Timestamp) {
     let from = registry.cursor(CURSOR).await.unwrap();
-    let cursor = Cursor { name: CURSOR, from, to: from + 1 };
+    let cursor = Cursor { name: CURSOR, from, to: from + 1, erasures: 0 };
     assert!(registry.enqueue_deliveries(cursor, deliveries, now).await.unwrap());
 }
 
@@ -226,7 +226,7 @@ async fn rows_and_cursor_move_together_and_nothing_is_kept_twice() {
     let own = add(registry, Some(&acme), 1, &json!({})).await;
     let operators = add(registry, None, 2, &json!({})).await;
     let keep = async |registry: &Registry, from, to, deliveries| {
-        let cursor = Cursor { name: CURSOR, from, to };
+        let cursor = Cursor { name: CURSOR, from, to, erasures: 0 };
         registry.enqueue_deliveries(cursor, deliveries, NOW).await.unwrap()
     };
     assert!(keep(registry, 0, 7, vec![event(&own, 1), event(&operators, 1)]).await);

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod binding;
 pub(crate) mod conversations;

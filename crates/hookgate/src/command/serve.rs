@@ -12,8 +12,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hookgate_console::{Caller, Console, SourceSettings};
 use hookgate_core::secret::Secret;
-use hookgate_core::source::CurrentSources;
-use hookgate_dispatch::{DeliveryMetrics, DispatchSettings, Dispatcher, STOP_WAIT};
+use hookgate_core::source::{CurrentSources, Source};
+use hookgate_dispatch::{
+    DeliveryMetrics, DispatchSettings, Dispatcher, STOP_WAIT, SourceCounts, Watcher,
+};
 use hookgate_egress::Egress;
 use hookgate_ingress::{
     BoxBody, Drained, Fallback, Gate, GateSettings, Inspection, Inspector, Metrics, Peer, Tls,
@@ -161,6 +163,32 @@ impl House {
         })
     }
 
+    /// Who looks after all of it, unless nobody is to be told.
+    fn watcher(
+        &self,
+        current: &Arc<CurrentSources>,
+        metrics: &Metrics,
+        registry: &mut Registry,
+    ) -> Option<Watcher> {
+        let rules = self.config.alerts?;
+        let (current, metrics) = (Arc::clone(current), metrics.clone());
+        let counts = move || {
+            let of = |source: &Arc<Source>| {
+                let tally = metrics.tally(&source.name);
+                SourceCounts {
+                    name: source.name.clone(),
+                    provider: source.provider.name,
+                    refused: tally.refused,
+                    successes: tally.successes,
+                    failures_in_row: tally.failures_in_row,
+                }
+            };
+            current.get().iter().map(of).collect()
+        };
+        let clock = Arc::new(input::now);
+        Some(Watcher::new(self.store.clone(), rules, Arc::new(counts), clock, registry))
+    }
+
     async fn serve(mut self) -> anyhow::Result<Drained> {
         let configured = std::mem::take(&mut self.config.sources);
         let entries: Vec<Entry> = configured.iter().map(Entry::of).collect();
@@ -209,6 +237,7 @@ impl House {
         let check_destination = surroundings::destinations(egress.clone());
         let tools = self.broker(&secrets, egress.clone(), &mut registry);
         let dispatcher = self.dispatcher(&secrets, egress, &mut registry);
+        let watcher = self.watcher(&current, &metrics, &mut registry);
         let console = hookgate_console::router(Console {
             store: self.store.clone(),
             sources: Arc::clone(&current),
@@ -224,6 +253,7 @@ impl House {
             metrics: Arc::new(registry),
             clock: input::now,
             public_url: self.config.public_url.clone(),
+            bulk_per_second: self.config.delivery.bulk_per_second,
             stop: stop.clone(),
         });
         let gate = Arc::new(Gate::new(GateSettings {
@@ -242,6 +272,9 @@ impl House {
         }));
         tokio::spawn(live.follow(Arc::clone(&gate)));
 
+        if let Some(watcher) = watcher {
+            tokio::spawn(watcher.run(stopped(stop.clone())));
+        }
         let no_more = stopped(stop.clone());
         let dispatching = self.background.spawn(async move { dispatcher.run(no_more).await });
         tracing::info!(address = %listen, "ready");

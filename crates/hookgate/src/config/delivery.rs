@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookgate_console::{BULK_PER_SECOND, BULK_PER_SECOND_MIN};
 use hookgate_core::delivery::schedule;
 use hookgate_dispatch::IN_FLIGHT_MAX;
 
@@ -18,6 +19,8 @@ pub(crate) struct DeliveryConfig {
     pub(crate) schedule: Vec<Duration>,
     /// Attempts under way at once.
     pub(crate) in_flight: usize,
+    /// Deliveries that are replayed or tried again in bulk, a second.
+    pub(crate) bulk_per_second: u32,
 }
 
 impl DeliveryConfig {
@@ -37,7 +40,12 @@ impl DeliveryConfig {
             let (least, most) = (IN_FLIGHT.start(), IN_FLIGHT.end());
             return Err(usage(format!("[delivery] in_flight must be {least} to {most}")));
         }
-        Ok(Self { schedule, in_flight })
+        let bulk_per_second = raw.bulk_per_second.unwrap_or(BULK_PER_SECOND);
+        if bulk_per_second < BULK_PER_SECOND_MIN {
+            let least = BULK_PER_SECOND_MIN;
+            return Err(usage(format!("[delivery] bulk_per_second must be {least} at least")));
+        }
+        Ok(Self { schedule, in_flight, bulk_per_second })
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`RawConfig`] is what was written, [`Config`] is what holds. Everything after this
 //! takes a `Config`, so nothing else asks a variable or a file.
 
+mod alerts;
 mod delivery;
 mod limits;
 mod ownership;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use hookgate_core::address::Policy;
 use hookgate_core::provider;
+use hookgate_dispatch::AlertRules;
 use hookgate_ingress::Limits;
 use hookgate_secrets::SecretsSettings;
 use hookgate_store::Quota;
@@ -121,6 +123,8 @@ pub(crate) struct Config {
     pub(crate) tools: ToolsConfig,
     /// What deliveries go by.
     pub(crate) delivery: DeliveryConfig,
+    /// When the operator is told what; nothing: never.
+    pub(crate) alerts: Option<AlertRules>,
     /// The master keys, where a variable gives them.
     pub(crate) master_keys: Option<String>,
 }
@@ -151,6 +155,7 @@ impl Config {
         environment: &Environment,
     ) -> anyhow::Result<Self> {
         let listen = listen(flags, environment, &raw.server)?;
+        let store = StoreConfig::check(&raw.store, flags.store.as_deref(), environment)?;
         let config = Self {
             file,
             listen,
@@ -160,7 +165,8 @@ impl Config {
                 .context("[server] trusted_proxies")?,
             require_https: raw.server.require_https.unwrap_or(false),
             workers: workers(&raw.server)?,
-            store: StoreConfig::check(&raw.store, flags.store.as_deref(), environment)?,
+            alerts: alerts::check(&raw.alerts, &store.options)?,
+            store,
             limits: limits::check(&raw.limits)?,
             quota: limits::quota(&raw.limits)?,
             tls: tls(raw.tls)?,

@@ -39,6 +39,8 @@ pub(crate) struct RawConfig {
     pub(crate) tools: RawTools,
     /// `[delivery]`
     pub(crate) delivery: RawDelivery,
+    /// `[alerts]`
+    pub(crate) alerts: RawAlerts,
     /// `[source.NAME]`
     pub(crate) source: BTreeMap<String, RawSource>,
 }
@@ -177,6 +179,22 @@ pub(crate) struct RawDelivery {
     pub(crate) retry: Option<Vec<String>>,
     /// Attempts under way at once.
     pub(crate) in_flight: Option<usize>,
+    /// Deliveries that are replayed or tried again in bulk, a second.
+    pub(crate) bulk_per_second: Option<u32>,
+}
+
+/// `[alerts]`
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawAlerts {
+    /// Whether it is looked.
+    pub(crate) enabled: Option<bool>,
+    /// How often.
+    pub(crate) interval: Option<String>,
+    /// Refused requests of a source from which on there may be an alert.
+    pub(crate) rejections: Option<u64>,
+    /// No source is silent within this.
+    pub(crate) silence: Option<String>,
 }
 
 /// `[source.NAME]`

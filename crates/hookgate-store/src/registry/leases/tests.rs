@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::lock;
 use crate::registry::lanes::{ACTIVE, LEASED, NEXT_DUE, NEXT_OF_LANE};
+use crate::registry::overdue::OVERDUE;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -86,7 +87,7 @@ fn no_statement_of_a_lease_reads_a_whole_table() {
     let registry = crate::registry::open(&folder.path().join("registry.sqlite")).unwrap();
     let writer = lock(&registry.shared.writer);
     fill(&writer, 10, 100);
-    for select in [READY, DUE, OVER, ACTIVE, LEASED, NEXT_DUE, NEXT_OF_LANE] {
+    for select in [READY, DUE, OVER, ACTIVE, LEASED, NEXT_DUE, NEXT_OF_LANE, OVERDUE] {
         let mut plan = writer.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
         let count = plan.parameter_count();
         let values = std::iter::repeat_n(rusqlite::types::Value::Null, count);
