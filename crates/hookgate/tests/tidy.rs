@@ -36,6 +36,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("hookgate-bench", &["hookgate-core"]),
+    // A tool of tests: nobody ships it.
+    ("hookgate-testpg", &[]),
 ];
 
 /// Crates with a clock, randomness, threads or I/O in their purpose, which the core does
