@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use hookgate_journal::{AppendError, CommitError};
 
+use crate::sql;
+
 /// Why a store cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -160,8 +162,9 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    pub(crate) fn database(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
+    pub(crate) fn database(error: impl Into<sql::Error>) -> Self {
+        let error = error.into();
+        match error.sqlite_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 Self::Behind
             }

@@ -62,6 +62,7 @@ mod retention;
 mod scrub;
 mod snapshot;
 mod space;
+mod sql;
 mod store;
 mod view;
 

@@ -20,11 +20,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::sql::Connection;
 use hookgate_core::attribution::{Adoption, Consulted, Conversation, Origin};
 use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::provider;
 use hookgate_core::tenant::TenantId;
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use self::cache::ENTRIES_MAX;
@@ -263,26 +263,26 @@ fn ask<'a>(
     let name = provider::ALL.get(provider).map_or("", |it| it.name);
     let count = |statements| shared.statements.fetch_add(statements, Ordering::Relaxed);
     let ids = missing.iter().filter_map(|it| Some((it.kind, it.external_id.as_deref()?)));
+    // One moment for all that is asked.
     let look = |connection: &Connection| {
-        // One moment for all that is asked.
-        let transaction = connection.unchecked_transaction()?;
         let mut said = Vec::with_capacity(missing.len());
         for (kind, id) in ids {
             count(1);
             said.push(match kind {
                 ClaimKind::Conversation => {
-                    let found = registry::conversations::find(&transaction, name, id)?;
+                    let found = registry::conversations::find(connection, name, id)?;
                     Said::Conversation(id, found.map(|it| Arc::new(it.known())))
                 }
                 kind => {
-                    let owner = registry::bindings::owner(&transaction, name, kind, id)?;
+                    let owner = registry::bindings::owner(connection, name, kind, id)?;
                     Said::Owner(kind, id, owner)
                 }
             });
         }
         Ok(said)
     };
-    let mut said = shared.look_up(look).map_err(ReadError::database)?;
+    let mut said =
+        shared.look_up(|connection| connection.at_one_moment(look)).map_err(ReadError::database)?;
     for said in &mut said {
         if let Said::Conversation(id, found @ None) = said {
             count(1);

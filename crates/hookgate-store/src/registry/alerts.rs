@@ -1,11 +1,11 @@
 //! Alerts: what was raised, about what, and when it was over. Raising one and making its
 //! deliveries is one transaction, so that it is told once whatever stops the process.
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::alert::AlertKind;
 use hookgate_core::delivery::ALERT_SOURCE;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::batch::Wanted;
@@ -203,12 +203,12 @@ impl Registry {
     }
 }
 
-fn alert(row: &Row<'_>) -> Result<Alert, rusqlite::Error> {
+fn alert(row: &Row<'_>) -> Result<Alert, sql::Error> {
     let kind: String = row.get("kind")?;
     Ok(Alert {
         n: columns::number(row)?,
         id: EventId(Uuid::from_bytes(row.get("id")?)),
-        kind: AlertKind::named(&kind).ok_or_else(|| columns::unreadable(row, "kind"))?,
+        kind: AlertKind::named(&kind).ok_or_else(|| sql::Error::unreadable("kind"))?,
         subject: row.get("subject")?,
         tenant: columns::tenant_if_any(row, "tenant")?,
         text: row.get("text")?,

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::sql::{self, Connection, OptionalExtension, params};
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::{Registry, RegistryError, SEALED_BYTES_MAX};
@@ -113,7 +113,7 @@ fn find(
     connection: &Connection,
     key: &[u8; 32],
     now: Timestamp,
-) -> Result<Option<([u8; 32], Answer)>, rusqlite::Error> {
+) -> Result<Option<([u8; 32], Answer)>, sql::Error> {
     let select = "SELECT request, status, sealed FROM answers WHERE key = ?1 AND at > ?2";
     let mut statement = connection.prepare_cached(select)?;
     let found = statement.query_row(params![key, expired(now)], |row| {

@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use crate::sql::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -192,7 +192,7 @@ impl Registry {
             *taken = take();
             return Err(Unavailable::Closing.into());
         }
-        let begun = writer.transaction_with_behavior(TransactionBehavior::Immediate);
+        let begun = writer.transaction();
         // What came while another process was waited for goes with it.
         *taken = take();
         let transaction = begun?;

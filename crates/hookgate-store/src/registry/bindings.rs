@@ -1,9 +1,9 @@
 //! Bindings: which tenant an id at a provider belongs to.
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::memory::Effect;
 use super::{Registry, RegistryError, Rows, Written, check_count, columns, tenants, text};
@@ -116,7 +116,7 @@ impl Registry {
     ) -> Result<Vec<(u64, Binding)>, RegistryError> {
         self.read("listing bindings", move |connection| {
             let mut conditions = vec!["n < ?1"];
-            let mut values: Vec<&dyn rusqlite::ToSql> = Vec::new();
+            let mut values: Vec<&dyn sql::ToSql> = Vec::new();
             let before = page.before();
             values.push(&before);
             let tenant = filter.tenant.as_ref().map(TenantId::as_str);
@@ -153,7 +153,7 @@ pub(crate) fn owner(
     provider: &str,
     kind: ClaimKind,
     external_id: &str,
-) -> Result<Option<TenantId>, rusqlite::Error> {
+) -> Result<Option<TenantId>, sql::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT tenant FROM bindings WHERE external_id = ?1 AND kind = ?2 AND provider = ?3",
     )?;
@@ -183,7 +183,7 @@ fn find(
     provider: &str,
     kind: ClaimKind,
     external_id: &str,
-) -> Result<Option<Binding>, rusqlite::Error> {
+) -> Result<Option<Binding>, sql::Error> {
     let select = format!(
         "SELECT {COLUMNS} FROM bindings WHERE external_id = ?1 AND kind = ?2 AND provider = ?3"
     );
@@ -191,7 +191,7 @@ fn find(
     statement.query_row([external_id, kind.name(), provider], |row| Ok(numbered(row)?.1)).optional()
 }
 
-fn numbered(row: &Row<'_>) -> Result<(u64, Binding), rusqlite::Error> {
+fn numbered(row: &Row<'_>) -> Result<(u64, Binding), sql::Error> {
     let binding = Binding {
         tenant: columns::tenant(row, "tenant")?,
         provider: row.get("provider")?,

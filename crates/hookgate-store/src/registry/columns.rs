@@ -1,10 +1,10 @@
-//! Values of columns that are more than SQLite's own types.
+//! Values of columns that are more than a database's own types.
 
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::types::{FromSqlError, ValueRef};
-use rusqlite::{Error, Row};
+
+use crate::sql::{Error, Row, ValueRef};
 
 /// The number of a row, by which pages are cut.
 pub(super) fn number(row: &Row<'_>) -> Result<u64, Error> {
@@ -25,7 +25,7 @@ pub(super) fn time_if_any(row: &Row<'_>, column: &str) -> Result<Option<Timestam
 }
 
 pub(super) fn tenant(row: &Row<'_>, column: &str) -> Result<TenantId, Error> {
-    tenant_if_any(row, column)?.ok_or_else(|| unreadable(row, column))
+    tenant_if_any(row, column)?.ok_or_else(|| Error::unreadable(column))
 }
 
 pub(super) fn tenant_if_any(row: &Row<'_>, column: &str) -> Result<Option<TenantId>, Error> {
@@ -33,19 +33,12 @@ pub(super) fn tenant_if_any(row: &Row<'_>, column: &str) -> Result<Option<Tenant
         ValueRef::Null => Ok(None),
         value => {
             let id = value.as_str().ok().and_then(|it| TenantId::parse(it).ok());
-            id.map(Some).ok_or_else(|| unreadable(row, column))
+            id.map(Some).ok_or_else(|| Error::unreadable(column))
         }
     }
 }
 
 pub(super) fn kind(row: &Row<'_>, column: &str) -> Result<ClaimKind, Error> {
     let name = row.get_ref(column)?.as_str()?;
-    ClaimKind::named(name).ok_or_else(|| unreadable(row, column))
-}
-
-/// That something else stands in a column than this program writes there.
-pub(super) fn unreadable(row: &Row<'_>, column: &str) -> Error {
-    let index = row.as_ref().column_index(column).unwrap_or(0);
-    let kind = row.get_ref(index).map_or(rusqlite::types::Type::Null, |it| it.data_type());
-    Error::FromSqlConversionFailure(index, kind, Box::new(FromSqlError::InvalidType))
+    ClaimKind::named(name).ok_or_else(|| Error::unreadable(column))
 }

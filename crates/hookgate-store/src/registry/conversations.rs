@@ -1,10 +1,10 @@
 //! Registered conversations. Those that were adopted stand in the journal and its index
 //! (see [`crate::ledger`]).
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::attribution::{self, Origin};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::Stop;
 use super::memory::Effect;
@@ -196,14 +196,14 @@ pub(crate) fn find(
     connection: &Connection,
     provider: &str,
     external_id: &str,
-) -> Result<Option<Conversation>, rusqlite::Error> {
+) -> Result<Option<Conversation>, sql::Error> {
     let select =
         format!("SELECT {COLUMNS} FROM conversations WHERE external_id = ?1 AND provider = ?2");
     let mut statement = connection.prepare_cached(&select)?;
     statement.query_row([external_id, provider], |row| Ok(numbered(row)?.1)).optional()
 }
 
-fn numbered(row: &Row<'_>) -> Result<(u64, Conversation), rusqlite::Error> {
+fn numbered(row: &Row<'_>) -> Result<(u64, Conversation), sql::Error> {
     let conversation = Conversation {
         tenant: columns::tenant(row, "tenant")?,
         provider: row.get("provider")?,

@@ -1,9 +1,9 @@
 //! Decisions on stored events that came later: releases and re-attributions. Only added to;
 //! the latest on an event counts.
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{Registry, RegistryError, columns};
@@ -89,9 +89,9 @@ impl Registry {
         seq: u64,
     ) -> Result<u64, RegistryError> {
         self.write_now("adding a decision", |connection| {
-            connection.execute(
+            let n = connection.query_row(
                 "INSERT INTO decisions (event, seq, kind, tenant, adopts, at, by, correlation_id) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING n",
                 params![
                     decision.event.0.as_bytes(),
                     i64::try_from(seq).unwrap_or(i64::MAX),
@@ -102,8 +102,9 @@ impl Registry {
                     decision.by,
                     decision.correlation_id
                 ],
+                columns::number,
             )?;
-            Ok((u64::try_from(connection.last_insert_rowid()).unwrap_or(0), Vec::new()))
+            Ok((n, Vec::new()))
         })
     }
 
@@ -145,7 +146,7 @@ pub(super) fn after(
     connection: &Connection,
     n: u64,
     limit: u32,
-) -> Result<Vec<NumberedDecision>, rusqlite::Error> {
+) -> Result<Vec<NumberedDecision>, sql::Error> {
     let select = format!("SELECT {COLUMNS} FROM decisions WHERE n > ?1 ORDER BY n LIMIT ?2");
     let mut statement = connection.prepare_cached(&select)?;
     let rows =
@@ -153,14 +154,14 @@ pub(super) fn after(
     rows.collect()
 }
 
-fn numbered(row: &Row<'_>) -> Result<NumberedDecision, rusqlite::Error> {
+fn numbered(row: &Row<'_>) -> Result<NumberedDecision, sql::Error> {
     let kind = DecisionKind::named(row.get_ref("kind")?.as_str()?);
     Ok(NumberedDecision {
         n: columns::number(row)?,
         seq: columns::whole(row, "seq")?,
         decision: Decision {
             event: EventId(Uuid::from_bytes(row.get("event")?)),
-            kind: kind.ok_or_else(|| columns::unreadable(row, "kind"))?,
+            kind: kind.ok_or_else(|| sql::Error::unreadable("kind"))?,
             tenant: columns::tenant_if_any(row, "tenant")?,
             adopts: row.get("adopts")?,
             at: columns::time(row, "at")?,

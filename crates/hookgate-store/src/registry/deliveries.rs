@@ -8,10 +8,10 @@
 //! - **A tenant's destination gets its own tenant's events**, whoever asks for it.
 //! - **A replay is a new delivery with a number**, and its receiver sees another id.
 
+use crate::sql::{self, Connection, OptionalExtension, params, params_from_iter};
 use hookgate_core::delivery::TEST;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -471,13 +471,13 @@ fn retry(connection: &Connection, destination: i64, n: u64, now: Timestamp) -> R
 }
 
 /// Notes that an erasure is done: who read events before reads them anew.
-pub(super) fn note_erasure(connection: &Connection) -> Result<(), rusqlite::Error> {
+pub(super) fn note_erasure(connection: &Connection) -> Result<(), sql::Error> {
     let note = "INSERT INTO cursors (name, seq) VALUES (?1, 1) \
                 ON CONFLICT (name) DO UPDATE SET seq = cursors.seq + 1";
     connection.prepare_cached(note)?.execute([ERASURES]).map(drop)
 }
 
-fn position(connection: &Connection, name: &str) -> Result<u64, rusqlite::Error> {
+fn position(connection: &Connection, name: &str) -> Result<u64, sql::Error> {
     let select = "SELECT seq FROM cursors WHERE name = ?1";
     let seq = connection.prepare_cached(select)?.query_row([name], |row| row.get::<_, i64>(0));
     Ok(u64::try_from(seq.optional()?.unwrap_or(0)).unwrap_or(0))

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use crate::sql::{self, Connection, Row, Value, params, params_from_iter};
 use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::delivery::{
@@ -115,7 +114,7 @@ impl Registry {
     }
 }
 
-fn counts(connection: &Connection, now: Timestamp) -> Result<DeliveryCounts, rusqlite::Error> {
+fn counts(connection: &Connection, now: Timestamp) -> Result<DeliveryCounts, sql::Error> {
     let of = |status: DeliveryStatus| {
         // As text, so that the index of what did not arrive is used.
         let select = format!("SELECT count(*) FROM deliveries WHERE state = '{}'", status.name());
@@ -156,7 +155,7 @@ fn counts(connection: &Connection, now: Timestamp) -> Result<DeliveryCounts, rus
     })
 }
 
-fn number(connection: &Connection, select: &str) -> Result<u64, rusqlite::Error> {
+fn number(connection: &Connection, select: &str) -> Result<u64, sql::Error> {
     let count: i64 = connection.prepare_cached(select)?.query_row([], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -235,7 +234,7 @@ impl Wanting {
         self.values.push(whole(u64::from(limit)));
     }
 
-    fn count(&self, connection: &Connection) -> Result<u64, rusqlite::Error> {
+    fn count(&self, connection: &Connection) -> Result<u64, sql::Error> {
         let select = format!(
             "SELECT count(*) FROM deliveries CROSS JOIN destinations \
              ON destinations.n = deliveries.destination {}",
@@ -246,7 +245,7 @@ impl Wanting {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    pub(super) fn read(&self, connection: &Connection) -> Result<Vec<Delivery>, rusqlite::Error> {
+    pub(super) fn read(&self, connection: &Connection) -> Result<Vec<Delivery>, sql::Error> {
         // Deliveries lead: the newest first is the order in which they are.
         let select = format!(
             "SELECT {COLUMNS} FROM deliveries CROSS JOIN destinations \
@@ -258,7 +257,7 @@ impl Wanting {
     }
 }
 
-fn row(row: &Row<'_>) -> Result<Delivery, rusqlite::Error> {
+fn row(row: &Row<'_>) -> Result<Delivery, sql::Error> {
     let status = DeliveryStatus::named(row.get_ref("state")?.as_str()?);
     Ok(Delivery {
         n: columns::number(row)?,
@@ -272,7 +271,7 @@ fn row(row: &Row<'_>) -> Result<Delivery, rusqlite::Error> {
         provider: row.get("provider")?,
         conversation: row.get("conversation")?,
         kind: row.get("kind")?,
-        status: status.ok_or_else(|| columns::unreadable(row, "state"))?,
+        status: status.ok_or_else(|| sql::Error::unreadable("state"))?,
         attempts: row.get("attempts")?,
         due: columns::time_if_any(row, "due")?,
         leased: row.get("leased")?,
@@ -282,7 +281,7 @@ fn row(row: &Row<'_>) -> Result<Delivery, rusqlite::Error> {
     })
 }
 
-fn attempt(row: &Row<'_>) -> Result<Attempt, rusqlite::Error> {
+fn attempt(row: &Row<'_>) -> Result<Attempt, sql::Error> {
     Ok(Attempt {
         n: columns::number(row)?,
         at: columns::time(row, "at")?,

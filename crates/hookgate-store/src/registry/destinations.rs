@@ -1,9 +1,9 @@
 //! Destinations: where events are passed on to, whose they are, and whether they get anything.
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::delivery::{Breaker, DestinationSettings, Disabled};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ impl Registry {
             }
             check_sealed(&new.sealed_secret)?;
             let owner = new.tenant.as_ref().map(TenantId::as_str);
-            let count = "SELECT count(*) FROM destinations WHERE tenant IS ?1 AND removed = 0";
+            let count = "SELECT count(*) FROM destinations WHERE tenant IS NOT DISTINCT FROM ?1 AND removed = 0";
             let count: i64 = connection.query_row(count, [owner], |row| row.get(0))?;
             if u64::try_from(count).unwrap_or(0) >= DESTINATIONS_PER_TENANT_MAX {
                 let max = DESTINATIONS_PER_TENANT_MAX;
@@ -77,9 +77,11 @@ impl Registry {
         scope: &Scope,
         id: DestinationId,
     ) -> Result<Option<Destination>, RegistryError> {
-        let scope = scope.clone();
-        self.read("reading a destination", move |connection| Ok(find(connection, &scope, id)?))
-            .await
+        let (scope, doing) = (scope.clone(), "reading a destination");
+        self.blocking(doing, move |registry| {
+            registry.read_as(&scope, doing, |connection| Ok(find(connection, &scope, id)?))
+        })
+        .await
     }
 
     /// A page of destinations, the newest first.
@@ -94,7 +96,7 @@ impl Registry {
     ) -> Result<Vec<Destination>, RegistryError> {
         let tenant = scope.tenant().map(ToString::to_string);
         self.read("listing destinations", move |connection| {
-            let whose = if tenant.is_some() { "tenant = ?1" } else { "?1 IS NULL" };
+            let whose = if tenant.is_some() { "tenant = ?1" } else { "TRUE" };
             let select = format!(
                 "SELECT {COLUMNS} FROM destinations WHERE {whose} AND removed = 0 AND n < ?2 \
                  ORDER BY n DESC LIMIT ?3"
@@ -283,7 +285,7 @@ impl Registry {
 
 /// Takes from destinations what a tenant wrote, and hides them.
 pub(super) const EMPTY: &str = "UPDATE destinations SET removed = 1, settings = '', \
-                                sealed = x'', sealed_before = NULL, ready_at = NULL";
+                                sealed = substr(sealed, 1, 0), sealed_before = NULL, ready_at = NULL";
 
 /// Settings as they are kept: as text, and what leases ask of them.
 struct Kept {
@@ -320,7 +322,7 @@ pub(super) fn find(
     connection: &Connection,
     scope: &Scope,
     id: DestinationId,
-) -> Result<Option<Destination>, rusqlite::Error> {
+) -> Result<Option<Destination>, sql::Error> {
     let select = format!("SELECT {COLUMNS} FROM destinations WHERE id = ?1 AND removed = 0");
     let found = connection.prepare_cached(&select)?.query_row([id.0.as_bytes()], row);
     let covers = |it: &Destination| scope.covers(it.tenant.as_ref().map(TenantId::as_str));
@@ -341,9 +343,9 @@ pub(super) fn place(destination: &Destination) -> i64 {
     i64::try_from(destination.n).unwrap_or(i64::MAX)
 }
 
-fn row(row: &Row<'_>) -> Result<Destination, rusqlite::Error> {
+fn row(row: &Row<'_>) -> Result<Destination, sql::Error> {
     let disabled = row.get_ref("disabled")?.as_str_or_null()?;
-    let named = |it: &str| Disabled::named(it).ok_or_else(|| columns::unreadable(row, "disabled"));
+    let named = |it: &str| Disabled::named(it).ok_or_else(|| sql::Error::unreadable("disabled"));
     Ok(Destination {
         n: columns::number(row)?,
         id: DestinationId(Uuid::from_bytes(row.get("id")?)),

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::sql::{self, Connection, OptionalExtension, Row, Value, params};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::error::Stop;
 use super::memory::Effect;
@@ -229,7 +228,9 @@ impl Registry {
             Ok((erasure, effects))
         })?;
         // What was in the rows is in the side file yet.
-        if let Err(error) = empty_side_file(&lock(&self.shared.writer)) {
+        if let Some(writer) = lock(&self.shared.writer).as_sqlite()
+            && let Err(error) = empty_side_file(writer)
+        {
             tracing::warn!(error = %error, "the side file of the registry could not be emptied");
         }
         Ok(done)
@@ -275,13 +276,15 @@ impl Registry {
     pub(crate) fn scrub(&self, from: u32) -> Result<Scrubbed, RegistryError> {
         let doing = "scrubbing the registry";
         let writer = lock(&self.shared.writer);
-        let scrubbed = lock(&self.shared.scrubber).scrub(&writer, from);
-        scrubbed.map_err(|error| Stop::from(error).error(doing))
+        // PostgreSQL has a way of its own to do so.
+        let Some(writer) = writer.as_sqlite() else { return Ok(Scrubbed::Done) };
+        let scrubbed = lock(&self.shared.scrubber).scrub(writer, from);
+        scrubbed.map_err(|error| Stop::from(sql::Error::from(error)).error(doing))
     }
 }
 
 /// Takes from a tenant all that it has, and marks it.
-fn empty(connection: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<Effect>, Stop> {
+fn empty(connection: &Connection, tenant: &TenantId) -> Result<Vec<Effect>, Stop> {
     tenants::found(connection, tenant)?;
     let id = tenant.as_str();
     for delete in [
@@ -340,17 +343,17 @@ fn note(connection: &Connection, id: &str, erased: Erased) -> Result<(), Stop> {
     if noted == 0 { Err(RegistryError::NotFound.into()) } else { Ok(()) }
 }
 
-fn find(connection: &Connection, id: &str) -> Result<Option<Erasure>, rusqlite::Error> {
+fn find(connection: &Connection, id: &str) -> Result<Option<Erasure>, sql::Error> {
     let select = format!("SELECT {COLUMNS} FROM erasures WHERE id = ?1");
     connection.prepare_cached(&select)?.query_row([id], erasure).optional()
 }
 
-fn running(connection: &Connection) -> Result<Vec<Erasure>, rusqlite::Error> {
+fn running(connection: &Connection) -> Result<Vec<Erasure>, sql::Error> {
     let select = format!("SELECT {COLUMNS} FROM erasures WHERE state = 'running' ORDER BY n");
     connection.prepare_cached(&select)?.query_map([], erasure)?.collect()
 }
 
-fn erasure(row: &Row<'_>) -> Result<Erasure, rusqlite::Error> {
+fn erasure(row: &Row<'_>) -> Result<Erasure, sql::Error> {
     let tenant = columns::tenant_if_any(row, "tenant")?;
     let conversation: Option<String> = row.get("conversation")?;
     let target = match (columns::time_if_any(row, "before")?, conversation, tenant) {
@@ -359,7 +362,7 @@ fn erasure(row: &Row<'_>) -> Result<Erasure, rusqlite::Error> {
             ErasureTarget::Conversation { provider: row.get("provider")?, external_id }
         }
         (None, None, Some(tenant)) => ErasureTarget::Tenant(tenant),
-        (None, None, None) => return Err(columns::unreadable(row, "tenant")),
+        (None, None, None) => return Err(sql::Error::unreadable("tenant")),
     };
     Ok(Erasure {
         row: columns::number(row)?,

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::sql;
+
 /// Why the registry does not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -83,7 +85,7 @@ impl Rows {
 #[derive(Debug)]
 pub(crate) enum Stop {
     Refused(RegistryError),
-    Database(rusqlite::Error),
+    Database(sql::Error),
     Random(io::Error),
     Index(crate::error::ReadError),
     Closed,
@@ -95,8 +97,8 @@ impl From<RegistryError> for Stop {
     }
 }
 
-impl From<rusqlite::Error> for Stop {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<sql::Error> for Stop {
+    fn from(error: sql::Error) -> Self {
         Self::Database(error)
     }
 }

@@ -1,8 +1,8 @@
 //! Tenants' keys to the API.
 
+use crate::sql::{self, Connection, OptionalExtension, params};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::memory::Effect;
 use super::{Registry, RegistryError, columns, digest, new_id, new_secret, tenants};
@@ -113,7 +113,7 @@ impl Registry {
     }
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Vec<([u8; 32], TenantId)>, rusqlite::Error> {
+pub(super) fn load(connection: &Connection) -> Result<Vec<([u8; 32], TenantId)>, sql::Error> {
     let mut statement = connection.prepare("SELECT digest, tenant FROM tenant_keys")?;
     let rows =
         statement.query_map([], |row| Ok((row.get("digest")?, columns::tenant(row, "tenant")?)))?;

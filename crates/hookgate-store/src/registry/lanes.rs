@@ -8,9 +8,9 @@
 //! - **`ready_at` is never too late.** No enabled destination has something to lease before
 //!   its `ready_at`; it may be too early, and whoever looks then mends it.
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::delivery::{Breaker, PROBE_AFTER_MAX, Rate};
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns;
 use super::error::Stop;
@@ -45,7 +45,7 @@ pub(super) struct Flow {
 impl Flow {
     pub(super) const COLUMNS: &str = "concurrency, rate, failures, probes, probe_at, full_at";
 
-    pub(super) fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, sql::Error> {
         Ok(Self {
             concurrency: row.get("concurrency")?,
             rate: row.get::<_, Option<u32>>("rate")?.map(Rate::per_second),
@@ -55,7 +55,7 @@ impl Flow {
     }
 }
 
-pub(super) fn breaker(row: &Row<'_>) -> Result<Breaker, rusqlite::Error> {
+pub(super) fn breaker(row: &Row<'_>) -> Result<Breaker, sql::Error> {
     Ok(Breaker {
         failures: row.get("failures")?,
         probes: row.get("probes")?,
@@ -64,7 +64,7 @@ pub(super) fn breaker(row: &Row<'_>) -> Result<Breaker, rusqlite::Error> {
 }
 
 /// How many deliveries of a destination are being tried.
-pub(super) fn leased(connection: &Connection, destination: i64) -> Result<u32, rusqlite::Error> {
+pub(super) fn leased(connection: &Connection, destination: i64) -> Result<u32, sql::Error> {
     connection.prepare_cached(LEASED)?.query_row([destination], |row| row.get(0))
 }
 
@@ -74,7 +74,7 @@ pub(super) fn due(
     destination: i64,
     lane: Option<&str>,
     now: Timestamp,
-) -> Result<Option<i64>, rusqlite::Error> {
+) -> Result<Option<i64>, sql::Error> {
     let Some(lane) = lane else { return Ok(Some(now.millis())) };
     let is_active = connection.prepare_cached(ACTIVE)?.exists(params![destination, lane])?;
     Ok((!is_active).then_some(now.millis()))
@@ -112,7 +112,7 @@ pub(super) fn rearrange(
     }
     // What is being tried stays so, and its lane goes on when it ends.
     let update = "UPDATE deliveries SET lane = provider || ':' || conversation, \
-                  due = iif(token IS NULL, NULL, due) WHERE destination = ?1 \
+                  due = CASE WHEN token IS NULL THEN NULL ELSE due END WHERE destination = ?1 \
                   AND state = 'pending' AND conversation IS NOT NULL";
     connection.execute(update, [destination])?;
     let mut lanes = connection.prepare(
@@ -158,7 +158,8 @@ pub(super) fn refresh(
             ready_at(&flow, Timestamp::from_millis(due), leased, now)
         }
     };
-    let update = "UPDATE destinations SET ready_at = ?2 WHERE n = ?1 AND ready_at IS NOT ?2";
+    let update =
+        "UPDATE destinations SET ready_at = ?2 WHERE n = ?1 AND ready_at IS DISTINCT FROM ?2";
     let ready_at = ready_at.map(Timestamp::millis);
     connection.prepare_cached(update)?.execute(params![destination, ready_at])?;
     Ok(())

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::OpenFlags;
 use uuid::Uuid;
 
 use super::decisions::{self, NumberedDecision};
 use super::{Registry, RegistryError};
 use crate::bloom::{Bloom, Key};
 use crate::dedupe::Known;
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 
 /// How long a statement waits for the writer.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -33,17 +34,17 @@ impl Later {
             return Ok(Self { connection: None });
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_MAX)?;
         let tables = "SELECT 1 FROM sqlite_schema WHERE name = 'decisions'";
         let has_tables = connection.prepare(tables)?.exists([])?;
-        Ok(Self { connection: has_tables.then_some(connection) })
+        Ok(Self { connection: has_tables.then(|| Connection::sqlite(connection)) })
     }
 
     /// The decisions behind this one, in order.
     pub(crate) fn decisions_after(&self, n: u64) -> Result<Vec<NumberedDecision>, rusqlite::Error> {
         match &self.connection {
-            Some(connection) => decisions::after(connection, n, DECISIONS_AT_ONCE),
+            Some(connection) => Ok(decisions::after(connection, n, DECISIONS_AT_ONCE)?),
             None => Ok(Vec::new()),
         }
     }
@@ -56,7 +57,7 @@ impl Later {
              AND tenant IS NOT NULL AND before IS NULL GROUP BY tenant",
         )?;
         let read = |row: &Row<'_>| Ok((row.get(0)?, whole(row.get(1)?)));
-        select.query_map([], read)?.collect()
+        Ok(select.query_map([], read)?.collect::<Result<_, _>>()?)
     }
 }
 
@@ -71,8 +72,11 @@ impl Registry {
     /// Keeps keys of events whose segments are about to go. Blocks.
     pub(crate) fn keep_keys(&self, keys: &[DroppedKey]) -> Result<(), RegistryError> {
         self.write_now("keeping the keys of old events", |connection| {
-            let mut insert = connection
-                .prepare_cached("INSERT OR REPLACE INTO dropped_keys VALUES (?1, ?2, ?3, ?4)")?;
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO dropped_keys (key, seq, id, digest) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (key) DO UPDATE \
+                 SET seq = excluded.seq, id = excluded.id, digest = excluded.digest",
+            )?;
             for DroppedKey { key, known } in keys {
                 let seq = i64::try_from(known.seq).unwrap_or(i64::MAX);
                 let digest = known.digest.unwrap_or_default();
@@ -83,7 +87,7 @@ impl Registry {
     }
 
     /// The event that an old key stood for. Blocks.
-    pub(crate) fn dropped_by_key(&self, key: &Key) -> Result<Option<Known>, rusqlite::Error> {
+    pub(crate) fn dropped_by_key(&self, key: &Key) -> Result<Option<Known>, sql::Error> {
         self.shared.look_up(|connection| {
             let select = "SELECT seq, id, digest FROM dropped_keys WHERE key = ?1";
             connection.prepare_cached(select)?.query_row([key], known).optional()
@@ -91,7 +95,7 @@ impl Registry {
     }
 
     /// The event that stood at a place. Blocks.
-    pub(crate) fn dropped_by_seq(&self, seq: u64) -> Result<Option<Known>, rusqlite::Error> {
+    pub(crate) fn dropped_by_seq(&self, seq: u64) -> Result<Option<Known>, sql::Error> {
         self.shared.look_up(|connection| {
             let select = "SELECT seq, id, digest FROM dropped_keys WHERE seq = ?1";
             let seq = i64::try_from(seq).unwrap_or(i64::MAX);
@@ -111,16 +115,15 @@ impl Registry {
     pub(crate) fn fill(&self, bloom: &mut Bloom) -> Result<(), RegistryError> {
         self.read_now("reading old keys", |connection| {
             let mut select = connection.prepare("SELECT key FROM dropped_keys")?;
-            let mut rows = select.query([])?;
-            while let Some(row) = rows.next()? {
-                bloom.insert(&row.get(0)?);
+            for key in select.query_map([], |row| row.get(0))? {
+                bloom.insert(&key?);
             }
             Ok(())
         })
     }
 }
 
-fn known(row: &Row<'_>) -> Result<Known, rusqlite::Error> {
+fn known(row: &Row<'_>) -> Result<Known, sql::Error> {
     Ok(Known {
         seq: whole(row.get(0)?),
         id: Uuid::from_bytes(row.get(1)?),

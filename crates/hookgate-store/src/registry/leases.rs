@@ -11,12 +11,12 @@
 
 use std::sync::Arc;
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::delivery::{
     Again, AttemptOutcome, DeliveryState, DestinationSettings, NextState, Settlement, settle,
 };
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::batch::Wanted;
@@ -73,7 +73,7 @@ impl Registry {
             let select = "SELECT min(at) FROM (SELECT min(ready_at) AS at FROM destinations \
                           WHERE ready_at IS NOT NULL AND disabled IS NULL AND removed = 0 \
                           UNION ALL SELECT min(leased_until) FROM deliveries \
-                          WHERE token IS NOT NULL)";
+                          WHERE token IS NOT NULL) AS times";
             let at: Option<i64> =
                 connection.prepare_cached(select)?.query_row([], |row| row.get(0))?;
             Ok(at.map(Timestamp::from_millis))
@@ -205,12 +205,12 @@ fn found(connection: &Connection, n: i64) -> Result<Ready, Stop> {
     Ok(connection.prepare_cached(&select)?.query_row([n], read)?)
 }
 
-pub(super) fn settings(row: &Row<'_>) -> Result<DestinationSettings, rusqlite::Error> {
+pub(super) fn settings(row: &Row<'_>) -> Result<DestinationSettings, sql::Error> {
     let text = row.get_ref("settings")?.as_str()?;
-    serde_json::from_str(text).map_err(|_| columns::unreadable(row, "settings"))
+    serde_json::from_str(text).map_err(|_| sql::Error::unreadable("settings"))
 }
 
-pub(super) fn secrets(row: &Row<'_>) -> Result<SealedSecrets, rusqlite::Error> {
+pub(super) fn secrets(row: &Row<'_>) -> Result<SealedSecrets, sql::Error> {
     let before: Option<Vec<u8>> = row.get("sealed_before")?;
     let until = columns::time_if_any(row, "before_until")?;
     Ok(SealedSecrets { now: row.get("sealed")?, before: before.zip(until) })
@@ -254,7 +254,7 @@ fn take(
 }
 
 /// A delivery that is about to be leased; its token comes later.
-fn leased_of(row: &Row<'_>, ready: &Ready) -> Result<Leased, rusqlite::Error> {
+fn leased_of(row: &Row<'_>, ready: &Ready) -> Result<Leased, sql::Error> {
     Ok(Leased {
         delivery: DeliveryId(Uuid::from_bytes(row.get("id")?)),
         token: 0,

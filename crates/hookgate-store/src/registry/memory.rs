@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::sql::{self, Connection};
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
-use rusqlite::Connection;
 
 use super::{SourceRow, Tenant, UrlToken, keys, sources, tenants, tokens, tool_settings};
 
@@ -56,7 +56,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn load(connection: &Connection) -> Result<Self, rusqlite::Error> {
+    pub(super) fn load(connection: &Connection) -> Result<Self, sql::Error> {
         let mut memory = Self::default();
         for tenant in tenants::load(connection)? {
             memory.tenants.insert(tenant.id.clone(), Arc::new(tenant));

@@ -52,8 +52,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
+use crate::sql::{self, Connection, Sight, Transaction};
 use hookgate_core::secret::MaskKey;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use hookgate_core::tenant::Scope;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -160,8 +161,10 @@ impl Registry {
         self.commit_waiting();
         let writer = lock(&self.shared.writer);
         self.shared.is_closed.store(true, Ordering::Release);
-        // What the side file holds goes into the file itself; not needed, only tidy.
-        let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Some(writer) = writer.as_sqlite() {
+            // What the side file holds goes into the file itself; not needed, only tidy.
+            let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
     }
 
     /// Changes something: in one transaction, then in memory.
@@ -192,7 +195,7 @@ impl Registry {
         if self.shared.is_closed.load(Ordering::Acquire) {
             return Err(Stop::Closed);
         }
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = writer.transaction()?;
         let (value, effects) = change(&transaction)?;
         transaction.commit()?;
         self.shared.apply(effects);
@@ -214,7 +217,19 @@ impl Registry {
         doing: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, Stop>,
     ) -> Result<T, RegistryError> {
-        read(&lock(&self.shared.lists)).map_err(|stop| stop.error(doing))
+        self.read_as(&Scope::Operator, doing, read)
+    }
+
+    /// The same of what a scope covers, should `read` forget to say so: PostgreSQL looks after
+    /// it as well.
+    fn read_as<T>(
+        &self,
+        scope: &Scope,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, Stop>,
+    ) -> Result<T, RegistryError> {
+        let lists = lock(&self.shared.lists);
+        lists.read(Sight::of(scope), read).map_err(|stop| stop.error(doing))
     }
 
     /// Runs what blocks where it may. It goes on when nobody waits any more.
@@ -264,9 +279,9 @@ impl Shared {
     /// Asks the database what a request waits for.
     pub(crate) fn look_up<T>(
         &self,
-        ask: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, rusqlite::Error> {
-        ask(&lock(&self.lookups))
+        ask: impl FnOnce(&Connection) -> Result<T, sql::Error>,
+    ) -> Result<T, sql::Error> {
+        lock(&self.lookups).read(Sight::All, ask)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::layout::{self, Layout};
 use crate::ledger::Known;
 use crate::random;
 use crate::scrub::Scrubber;
+use crate::sql;
 
 /// Marks the file as a registry of Hookgate, in `application_id`.
 const APPLICATION: i64 = 0x484b_4752;
@@ -332,14 +333,15 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
     }
     let reader = || open_reader(path).map_err(failed("opening"));
     let (lookups, lists) = (reader()?, reader()?);
-    let memory = Memory::load(&writer).map_err(failed("reading"))?;
+    let writer = sql::Connection::sqlite(writer);
+    let memory = Memory::load(&writer).map_err(|error| failed("reading")(error.into()))?;
     let shared = Shared {
         path: path.to_owned(),
         store_id,
         mask_key,
         writer: Mutex::new(writer),
-        lookups: Mutex::new(lookups),
-        lists: Mutex::new(lists),
+        lookups: Mutex::new(sql::Connection::sqlite(lookups)),
+        lists: Mutex::new(sql::Connection::sqlite(lists)),
         has_tenants: AtomicBool::new(!memory.tenants.is_empty()),
         memory: RwLock::new(memory),
         sources_version: watch::Sender::new(0),

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
+use crate::sql::{Connection, params};
 use hookgate_core::delivery::Breaker;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, params};
 
 use super::error::Stop;
 use super::{DeliveryStatus, lanes};

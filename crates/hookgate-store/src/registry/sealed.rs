@@ -3,9 +3,9 @@
 
 use std::fmt;
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::Stop;
 use super::{Registry, RegistryError, columns, tenants, text};
@@ -255,12 +255,12 @@ fn check_sealed(sealed: &[u8]) -> Result<(), RegistryError> {
     Err(RegistryError::Invalid("the value is too long"))
 }
 
-fn find_key(connection: &Connection, tenant: &str) -> Result<Option<SealedKey>, rusqlite::Error> {
+fn find_key(connection: &Connection, tenant: &str) -> Result<Option<SealedKey>, sql::Error> {
     let select = "SELECT tenant, master, wrapped FROM data_keys WHERE tenant = ?1";
     connection.prepare_cached(select)?.query_row([tenant], key).optional()
 }
 
-fn key(row: &Row<'_>) -> Result<SealedKey, rusqlite::Error> {
+fn key(row: &Row<'_>) -> Result<SealedKey, sql::Error> {
     Ok(SealedKey {
         tenant: row.get("tenant")?,
         master: row.get("master")?,

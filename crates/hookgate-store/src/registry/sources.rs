@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use crate::sql::{self, Connection, params};
 use hookgate_core::provider;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
 use super::memory::Effect;
@@ -109,7 +109,7 @@ impl Registry {
     }
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Vec<SourceRow>, rusqlite::Error> {
+pub(super) fn load(connection: &Connection) -> Result<Vec<SourceRow>, sql::Error> {
     let mut statement =
         connection.prepare("SELECT name, provider, settings, created_at FROM sources")?;
     let rows = statement.query_map([], |row| {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::Stop;
 use super::memory::Effect;
@@ -155,15 +155,12 @@ pub(super) fn check_alive(connection: &Connection, id: &TenantId) -> Result<(), 
     if statement.exists([id.as_str()])? { Ok(()) } else { Err(RegistryError::NoSuchTenant.into()) }
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Vec<Tenant>, rusqlite::Error> {
+pub(super) fn load(connection: &Connection) -> Result<Vec<Tenant>, sql::Error> {
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM tenants"))?;
     statement.query_map([], tenant)?.collect()
 }
 
-pub(super) fn find(
-    connection: &Connection,
-    id: &TenantId,
-) -> Result<Option<Tenant>, rusqlite::Error> {
+pub(super) fn find(connection: &Connection, id: &TenantId) -> Result<Option<Tenant>, sql::Error> {
     let select = format!("SELECT {COLUMNS} FROM tenants WHERE id = ?1");
     connection.prepare_cached(&select)?.query_row([id.as_str()], tenant).optional()
 }
@@ -173,7 +170,7 @@ pub(super) fn found(connection: &Connection, id: &TenantId) -> Result<Tenant, St
     find(connection, id)?.ok_or_else(|| RegistryError::NoSuchTenant.into())
 }
 
-fn tenant(row: &Row<'_>) -> Result<Tenant, rusqlite::Error> {
+fn tenant(row: &Row<'_>) -> Result<Tenant, sql::Error> {
     let bytes: Option<i64> = row.get("bytes_per_second")?;
     Ok(Tenant {
         row: columns::number(row)?,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sql::{self, Connection, OptionalExtension, Row, params};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::Stop;
 use super::memory::Effect;
@@ -121,9 +121,8 @@ impl Registry {
     pub async fn tokens(&self, source: Option<&str>) -> Result<Vec<UrlToken>, RegistryError> {
         let source = source.map(str::to_owned);
         self.read("listing tokens", move |connection| {
-            let select = format!(
-                "SELECT {COLUMNS} FROM url_tokens WHERE ?1 IS NULL OR source = ?1 ORDER BY n DESC"
-            );
+            let wanted = if source.is_some() { "WHERE source = ?1" } else { "" };
+            let select = format!("SELECT {COLUMNS} FROM url_tokens {wanted} ORDER BY n DESC");
             let mut statement = connection.prepare_cached(&select)?;
             let rows = statement.query_map([source], |row| Ok(token(row)?.1))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -183,12 +182,12 @@ fn remove_expired(connection: &Connection, now: Timestamp) -> Result<Vec<Effect>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Vec<([u8; 32], UrlToken)>, rusqlite::Error> {
+pub(super) fn load(connection: &Connection) -> Result<Vec<([u8; 32], UrlToken)>, sql::Error> {
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM url_tokens"))?;
     statement.query_map([], token)?.collect()
 }
 
-fn token(row: &Row<'_>) -> Result<([u8; 32], UrlToken), rusqlite::Error> {
+fn token(row: &Row<'_>) -> Result<([u8; 32], UrlToken), sql::Error> {
     let token = UrlToken {
         id: row.get("id")?,
         source: row.get("source")?,

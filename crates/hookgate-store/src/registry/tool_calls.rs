@@ -10,9 +10,8 @@
 //! - **Changes share transactions** (see [`super::batch`]); each is durable before its future
 //!   ends.
 
+use crate::sql::{self, Connection, OptionalExtension, Row, Value, params, params_from_iter};
 use hookgate_core::tenant::Scope;
-use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::batch::Wanted;
@@ -330,9 +329,7 @@ fn begin(connection: &Connection, call: &NewToolCall, provider: &str) -> Result<
     ]);
     match inserted {
         Ok(_) => Ok(begun),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            Err(RegistryError::Taken.into())
-        }
+        Err(error) if error.is_constraint() => Err(RegistryError::Taken.into()),
         Err(error) => Err(error.into()),
     }
 }
@@ -366,13 +363,13 @@ fn finish(connection: &Connection, finished: &FinishedToolCall) -> Result<(), St
 }
 
 /// The latest call that has this effect.
-fn latest(connection: &Connection, effect: &[u8; 32]) -> Result<Option<ToolCall>, rusqlite::Error> {
+fn latest(connection: &Connection, effect: &[u8; 32]) -> Result<Option<ToolCall>, sql::Error> {
     let select =
         format!("SELECT {COLUMNS} FROM tool_calls WHERE effect = ?1 ORDER BY n DESC LIMIT 1");
     connection.prepare_cached(&select)?.query_row([effect], row).optional()
 }
 
-fn row(row: &Row<'_>) -> Result<ToolCall, rusqlite::Error> {
+fn row(row: &Row<'_>) -> Result<ToolCall, sql::Error> {
     let state = ToolCallState::named(row.get_ref("state")?.as_str()?);
     let id = |bytes| ToolCallId(Uuid::from_bytes(bytes));
     Ok(ToolCall {
@@ -390,7 +387,7 @@ fn row(row: &Row<'_>) -> Result<ToolCall, rusqlite::Error> {
         arguments: row.get("arguments")?,
         effect: row.get("effect")?,
         generation: row.get("generation")?,
-        state: state.ok_or_else(|| columns::unreadable(row, "state"))?,
+        state: state.ok_or_else(|| sql::Error::unreadable("state"))?,
         status: row.get("status")?,
         reply: row.get("reply")?,
         repeats: row.get::<_, Option<_>>("repeats")?.map(id),

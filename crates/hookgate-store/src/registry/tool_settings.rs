@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::sql::{self, Connection, params};
 use hookgate_core::tenant::TenantId;
-use rusqlite::{Connection, params};
 
 use super::memory::Effect;
 use super::{Registry, RegistryError, columns, tenants};
@@ -52,7 +52,7 @@ impl Registry {
     }
 }
 
-pub(super) fn load(connection: &Connection) -> Result<Vec<(TenantId, Arc<str>)>, rusqlite::Error> {
+pub(super) fn load(connection: &Connection) -> Result<Vec<(TenantId, Arc<str>)>, sql::Error> {
     let mut select = connection.prepare("SELECT tenant, settings FROM tool_settings")?;
     let rows = select.query_map([], |row| {
         Ok((columns::tenant(row, "tenant")?, Arc::from(row.get_ref("settings")?.as_str()?)))

@@ -42,7 +42,7 @@ fn steps(destinations: i64, deliveries: i64) -> u64 {
     let folder = tempfile::TempDir::new().unwrap();
     let registry = crate::registry::open(&folder.path().join("registry.sqlite")).unwrap();
     let mut writer = lock(&registry.shared.writer);
-    fill(&writer, destinations, deliveries);
+    fill(writer.as_sqlite().unwrap(), destinations, deliveries);
     let steps = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&steps);
     let count = move || {
@@ -52,7 +52,7 @@ fn steps(destinations: i64, deliveries: i64) -> u64 {
     // Whoever leases first mends what is not said exactly yet.
     let until = NOW.plus(Duration::from_secs(30));
     lease(&writer, NOW, 1, until).unwrap();
-    writer.progress_handler(1, Some(count)).unwrap();
+    writer.as_sqlite_mut().unwrap().progress_handler(1, Some(count)).unwrap();
     let leased = lease(&writer, NOW, 64, until).unwrap();
     assert_eq!(leased.len(), 64);
     for one in leased {
@@ -69,7 +69,7 @@ fn steps(destinations: i64, deliveries: i64) -> u64 {
         };
         settle_one(&writer, &settling).unwrap().expect("the lease is not lost");
     }
-    writer.progress_handler::<fn() -> bool>(0, None).unwrap();
+    writer.as_sqlite_mut().unwrap().progress_handler::<fn() -> bool>(0, None).unwrap();
     steps.load(Ordering::Relaxed)
 }
 
@@ -86,7 +86,8 @@ fn no_statement_of_a_lease_reads_a_whole_table() {
     let folder = tempfile::TempDir::new().unwrap();
     let registry = crate::registry::open(&folder.path().join("registry.sqlite")).unwrap();
     let writer = lock(&registry.shared.writer);
-    fill(&writer, 10, 100);
+    let writer = writer.as_sqlite().unwrap();
+    fill(writer, 10, 100);
     for select in [READY, DUE, OVER, ACTIVE, LEASED, NEXT_DUE, NEXT_OF_LANE, OVERDUE] {
         let mut plan = writer.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
         let count = plan.parameter_count();
