@@ -66,6 +66,9 @@ mod sql;
 mod store;
 mod view;
 
+pub use crate::postgres::{
+    APP_ROLE, ConnectError, ConnectFault, PgSettings, PgUrlError, RoleError, ensure_role, is_url,
+};
 pub use archive::Archive;
 pub use attribute::Admitted;
 pub use blobs::BlobWriter;

@@ -10,11 +10,17 @@
 )]
 
 mod append;
+mod connect;
 mod conversations;
 mod decide;
 mod erase;
+mod fault;
 mod read;
 mod rings;
+mod role;
+mod tls;
+mod url;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -24,6 +30,10 @@ use hookgate_core::secret::MaskKey;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::connect::PORT_OF_POOLERS;
+pub use self::fault::{ConnectError, ConnectFault};
+pub use self::role::{APP_ROLE, RoleError, ensure_role};
+pub use self::url::{PgSettings, PgUrlError, is_url};
 use crate::ledger::Ledger;
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;

@@ -1,6 +1,10 @@
 //! The private PostgreSQL itself.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may fail, and says how long it took"
+)]
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
