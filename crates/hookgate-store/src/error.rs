@@ -62,6 +62,9 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    /// PostgreSQL cannot be used.
+    #[error("PostgreSQL cannot be used")]
+    Postgres(#[source] io::Error),
 }
 
 impl OpenError {

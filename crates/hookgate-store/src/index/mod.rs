@@ -17,7 +17,7 @@ use hookgate_journal::{LogId, Position};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use self::later::{Dropped, Victim, decisions_through};
-pub(crate) use self::row::{Change, Placed, Row};
+pub(crate) use self::row::{Adoption, Change, Placed, Row};
 use crate::bloom::Bloom;
 use crate::layout::{self, LOGS};
 use crate::scrub::Scrubber;

@@ -1,59 +1,109 @@
 //! The store in PostgreSQL: the journal is a table, several nodes share it.
 //!
-//! One file a concern, each with the verbs of [`Node`] that belong to it.
+//! One file a concern, each with the verbs of [`Node`] that belong to it. The way in:
+//! `append.rs` (an event is made ready), `queue.rs` (it waits), `writer.rs` (the thread that
+//! commits), `batch.rs` (a transaction), `large.rs` (large bodies), `rings.rs` (refused
+//! requests).
 
 #![expect(
     clippy::unused_self,
     clippy::unused_async,
     clippy::too_many_arguments,
-    reason = "the verbs are there, and what they do is not"
+    dead_code,
+    reason = "the verbs are there, and what some of them do is not; nobody opens a node yet"
 )]
 
 mod append;
+mod batch;
 mod connect;
 mod conversations;
+mod counters;
 mod decide;
 mod erase;
 mod fault;
+mod large;
+mod opening;
+mod queue;
 mod read;
 mod rings;
 mod role;
+mod statement;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod url;
 mod wire;
+mod writer;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use hookgate_core::secret::MaskKey;
+use hookgate_journal::{Health, Statistics};
+use postgres::Client;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::append::UPLOADS_MAX;
 use self::connect::PORT_OF_POOLERS;
 pub use self::fault::{ConnectError, ConnectFault};
 pub use self::role::{APP_ROLE, RoleError, ensure_role};
 pub use self::url::{PgSettings, PgUrlError, is_url};
+pub(crate) use self::writer::Connect;
+use self::writer::Desk;
+use crate::error::Unavailable;
+use crate::layout::Layout;
 use crate::ledger::Ledger;
+use crate::lock;
+use crate::options::Options;
+use crate::peers::Peers;
+use crate::random::Random;
 use crate::registry::Registry;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Snapshot};
+use crate::space::Space;
 
 /// A node of a store in PostgreSQL. Clones share it. What its verbs promise stands in
 /// `store.rs`.
 #[derive(Clone)]
 pub(crate) struct Node {
     inner: Arc<Inner>,
+    /// Ends the threads with the last clone: they have the rest themselves.
+    _end: Arc<End>,
 }
 
 /// What all clones share.
 struct Inner {
     registry: Registry,
     ledger: Ledger,
-    /// Up to where events can be listed.
-    listed: watch::Sender<u64>,
+    options: Options,
+    layout: Layout,
+    connect: Arc<Connect>,
+    /// What is shared with the thread that commits.
+    desk: Arc<Desk>,
+    ring: rings::Ring,
+    ring_reader: Mutex<Option<Client>>,
+    uploads: [Mutex<Option<Client>>; UPLOADS_MAX],
+    upload_turn: AtomicUsize,
+    unproven_peers: Mutex<Peers>,
+    unproven_dropped: AtomicU64,
+    random: Mutex<Random>,
+    space: Space,
+    volatile: Option<&'static str>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Changes whenever an erasure has come further.
     erasing: watch::Sender<u64>,
-    snapshot: Snapshot,
+}
+
+/// Closes a node.
+struct End(Arc<Inner>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Node {
@@ -74,16 +124,79 @@ impl Node {
     }
 
     pub(crate) fn listed(&self) -> watch::Receiver<u64> {
-        self.inner.listed.subscribe()
+        self.inner.desk.listed.subscribe()
     }
 
+    /// Asks nobody: what only the database knows is as it was when it was last heard of.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.inner.snapshot.clone()
+        let inner = &*self.inner;
+        let desk = &*inner.desk;
+        let load = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        Snapshot {
+            health: match desk.gate() {
+                Ok(()) => Health::Healthy,
+                Err(Unavailable::DiskFull) => Health::DiskFull,
+                Err(_) => Health::Failed,
+            },
+            pending: desk.queue.pending(),
+            next_seq: desk.listed.borrow().saturating_add(1),
+            journal: lock(&desk.counters).statistics(),
+            rejections_journal: none(),
+            // The rows are in the transaction of the event.
+            index: snapshot::Index { lag_max: inner.options.index_lag_max, ..Default::default() },
+            dedupe: snapshot::Dedupe { repetitions: load(&desk.repetitions), ..Default::default() },
+            unproven: snapshot::Unproven { dropped: load(&inner.unproven_dropped) },
+            rejections: snapshot::Rejections {
+                kept: load(&inner.ring.kept),
+                blob_bytes: load(&inner.ring.blob_bytes),
+                dropped: load(&inner.ring.dropped),
+            },
+            blobs: snapshot::Blobs {
+                in_flight_bytes: desk.blobs.in_flight_bytes(),
+                in_flight_bytes_max: inner.options.blobs_in_flight_bytes_max,
+            },
+            disk: inner.space.look(),
+            volatile: inner.volatile,
+            recovered: snapshot::Recovered::default(),
+        }
     }
 
     pub(crate) fn close(&self) {
-        self.inner.registry.close();
+        self.inner.close();
     }
+}
+
+impl Inner {
+    /// Commits what waits, and ends the threads. Blocks. Twice is fine.
+    fn close(&self) {
+        self.desk.queue.close();
+        self.ring.close();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.join().is_err() {
+                tracing::error!("a thread that writes to PostgreSQL ended in a panic");
+            }
+        }
+        let mut clients: Vec<Client> = lock(&self.ring_reader).take().into_iter().collect();
+        clients.extend(self.uploads.iter().filter_map(|it| lock(it).take()));
+        discard(clients);
+        self.registry.close();
+    }
+}
+
+/// Closes connections on a thread of their own: each has a runtime within, which must not end
+/// inside of another.
+fn discard(clients: Vec<Client>) {
+    if clients.is_empty() {
+        return;
+    }
+    let closing = thread::Builder::new().name("goodbye".to_owned()).spawn(move || drop(clients));
+    if let Err(error) = closing {
+        tracing::warn!(error = %error, "connections to PostgreSQL could not be closed");
+    }
+}
+
+fn none() -> Statistics {
+    counters::Counters::default().statistics()
 }
 
 impl fmt::Debug for Node {

@@ -1,31 +1,405 @@
-//! Refused requests, kept in a table that is trimmed.
+//! Refused requests, kept in a table that is trimmed. A thread writes them, behind a queue of
+//! its own, so that nobody who is refused delays who is accepted.
 
-use hookgate_core::received::Unproven;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hookgate_core::received::{Body as ReceivedBody, Unproven};
+use postgres::Client;
+use postgres::error::SqlState;
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Node, absent};
+use super::{Inner, Node, large};
 use crate::error::ReadError;
-use crate::filter::{Page, RejectionFilter};
+use crate::filter::{Order, Page, RejectionFilter};
+use crate::head::{self, RejectionHead};
 use crate::library::Body;
+use crate::lock;
+use crate::peers::Peers;
+use crate::prepare::{self, Stamp};
 use crate::record::{EventId, Rejection};
 
-impl Node {
-    pub(crate) fn reject(&self, _refused: &Unproven, _status: u16) {}
+/// What may wait to be written, in bytes: refused requests never push accepted ones out of
+/// memory.
+const WAITING_BYTES_MAX: u64 = 16 << 20;
 
-    pub(crate) fn settle(&self, _rejection: Uuid, _event: EventId) {}
+/// What one waiting entry takes beside its bytes, about.
+const ENTRY_BYTES: u64 = 256;
+
+/// How long a read waits for what was refused before.
+const READ_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Times that a write is tried, on a new connection each but the first.
+const TRIES_MAX: u32 = 3;
+
+/// The ring is trimmed when this part of it is new.
+const TRIM_PARTS: u64 = 64;
+
+/// Pages hold so many at most: what is in memory at once, with all headers.
+const PAGE_MAX: usize = 10_000;
+
+/// A refused request, ready to be written.
+#[derive(Debug)]
+struct Refused {
+    id: Uuid,
+    at: i64,
+    source: String,
+    head: Vec<u8>,
+    payload: Bytes,
+    blob: Option<[u8; 16]>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Keep(Refused),
+    Settle(Uuid, EventId),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Job>,
+    bytes: u64,
+    /// The number of the last job.
+    last: u64,
+    is_closing: bool,
+}
+
+/// The queue of the ring, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Ring {
+    state: Mutex<State>,
+    work: Condvar,
+    /// The number of the last job that is done.
+    done: watch::Sender<u64>,
+    peers: Mutex<Peers>,
+    pub(super) kept: AtomicU64,
+    pub(super) blob_bytes: AtomicU64,
+    pub(super) dropped: AtomicU64,
+}
+
+impl Ring {
+    pub(super) fn new(peers: Peers) -> Self {
+        Self {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            done: watch::Sender::new(0),
+            peers: Mutex::new(peers),
+            kept: AtomicU64::new(0),
+            blob_bytes: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets a job wait, unless too much does.
+    fn push(&self, job: Job) -> Result<(), Job> {
+        let bytes = match &job {
+            Job::Keep(it) => (it.head.len() as u64).saturating_add(it.payload.len() as u64),
+            Job::Settle(..) => 0,
+        };
+        let mut state = lock(&self.state);
+        let all = state.bytes.saturating_add(bytes).saturating_add(ENTRY_BYTES);
+        if state.is_closing || all > WAITING_BYTES_MAX {
+            return Err(job);
+        }
+        state.bytes = all;
+        state.last = state.last.saturating_add(1);
+        state.waiting.push(job);
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Waits for jobs; nothing when there will be none.
+    fn take(&self) -> Option<(Vec<Job>, u64)> {
+        let mut state = lock(&self.state);
+        while state.waiting.is_empty() {
+            if state.is_closing {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.bytes = 0;
+        Some((std::mem::take(&mut state.waiting), state.last))
+    }
+
+    pub(super) fn close(&self) {
+        lock(&self.state).is_closing = true;
+        self.work.notify_all();
+    }
+}
+
+impl Node {
+    pub(crate) fn reject(&self, refused: &Unproven, status: u16) {
+        let inner = &*self.inner;
+        let received = refused.received();
+        let admitted =
+            lock(&inner.ring.peers).take(received.peer, received.body.len(), Instant::now());
+        let id = lock(&inner.random).id(received.at);
+        let headers = prepare::masked(received, inner.registry.mask_key());
+        let stamp = Stamp { id, sha256: received.body.sha256(), headers: &headers };
+        let event = prepare::rejection(refused, status, &stamp);
+        let mut encoded = Vec::with_capacity(1_024);
+        head::encode(&event, &mut encoded);
+        let (payload, blob) = match &received.body {
+            ReceivedBody::Whole(bytes) => (bytes.clone(), None),
+            ReceivedBody::Blob(blob) => (Bytes::new(), Some(blob.id)),
+        };
+        let source = received.source.name.clone();
+        let job = Refused { id, at: event.at, source, head: encoded, payload, blob };
+        if !admitted || inner.ring.push(Job::Keep(job)).is_err() {
+            inner.ring.dropped.fetch_add(1, Ordering::Relaxed);
+            if let Some(blob) = blob {
+                inner.desk.blobs.discard(blob);
+            }
+        }
+    }
+
+    pub(crate) fn settle(&self, rejection: Uuid, event: EventId) {
+        if self.inner.ring.push(Job::Settle(rejection, event)).is_err() {
+            // Judged once more, it is recognised as a repetition.
+            tracing::warn!("a settled rejection could not be noted");
+        }
+    }
 
     pub(crate) async fn rejections(
         &self,
-        _filter: RejectionFilter,
-        _page: Page,
+        filter: RejectionFilter,
+        page: Page,
     ) -> Result<Vec<Rejection>, ReadError> {
-        Err(ReadError::Io(absent()))
+        self.read_ring(move |client, _| read_page(client, &filter, page)).await
     }
 
-    pub(crate) async fn rejection(
-        &self,
-        _id: Uuid,
-    ) -> Result<Option<(Rejection, Body)>, ReadError> {
-        Err(ReadError::Io(absent()))
+    pub(crate) async fn rejection(&self, id: Uuid) -> Result<Option<(Rejection, Body)>, ReadError> {
+        self.read_ring(move |client, inner| read_one(client, inner, id)).await
     }
+
+    /// Reads on a thread that may block, when everything is written that was refused before.
+    async fn read_ring<T: Send + 'static>(
+        &self,
+        read: impl Fn(&mut Client, &Inner) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let inner = Arc::clone(&self.inner);
+        let target = lock(&inner.ring.state).last;
+        let mut done = inner.ring.done.subscribe();
+        let waited = tokio::time::timeout(READ_WAIT_MAX, done.wait_for(|it| *it >= target)).await;
+        if !matches!(waited, Ok(Ok(_))) {
+            return Err(ReadError::Behind);
+        }
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut slot = lock(&inner.ring_reader);
+            let was_used = slot.is_some();
+            if let Some(mut client) = slot.take() {
+                let read = read(&mut client, &inner);
+                if !client.is_closed() {
+                    *slot = Some(client);
+                    return read;
+                }
+            }
+            let mut client = (inner.connect)().map_err(ReadError::Io)?;
+            if was_used {
+                tracing::debug!("a connection to PostgreSQL was lost, and made again");
+            }
+            let read = read(&mut client, &inner);
+            *slot = Some(client);
+            read
+        });
+        reading.await.unwrap_or_else(|error| Err(ReadError::Io(io::Error::other(error))))
+    }
+}
+
+fn failed(error: postgres::Error) -> ReadError {
+    ReadError::Io(io::Error::other(error))
+}
+
+fn read_page(
+    client: &mut Client,
+    filter: &RejectionFilter,
+    page: Page,
+) -> Result<Vec<Rejection>, ReadError> {
+    let (compare, order, start) = match page.order {
+        Order::NewestFirst => ("<", "DESC", page.after.unwrap_or(u64::MAX)),
+        Order::OldestFirst => (">", "ASC", page.after.unwrap_or(0)),
+    };
+    let sql = format!(
+        "SELECT seq, accepted_as, head FROM rejections
+         WHERE seq {compare} $1 AND ($2::text IS NULL OR source = $2)
+             AND received_at >= $3 AND received_at < $4 AND ($5 OR accepted_as IS NULL)
+         ORDER BY seq {order} LIMIT $6"
+    );
+    let start = i64::try_from(start).unwrap_or(i64::MAX);
+    let since = filter.since.map_or(i64::MIN, |it| it.millis());
+    let until = filter.until.map_or(i64::MAX, |it| it.millis());
+    let limit = i64::try_from(page.limit.min(PAGE_MAX)).unwrap_or(i64::MAX);
+    let rows = large::transact(client, |client| {
+        client.query(&sql, &[&start, &filter.source, &since, &until, &filter.settled, &limit])
+    });
+    let mut rejections = Vec::new();
+    for row in rows.map_err(failed)? {
+        // One that is damaged does not hide the others.
+        if let Ok(rejection) = rejection_of(&row) {
+            rejections.push(rejection);
+        }
+    }
+    Ok(rejections)
+}
+
+fn read_one(
+    client: &mut Client,
+    inner: &Inner,
+    id: Uuid,
+) -> Result<Option<(Rejection, Body)>, ReadError> {
+    let sql = "SELECT seq, accepted_as, head, payload, blob FROM rejections WHERE id = $1";
+    let row = large::transact(client, |client| client.query_opt(sql, &[&id]));
+    let Some(row) = row.map_err(failed)? else { return Ok(None) };
+    let rejection = rejection_of(&row)?;
+    let payload: Option<Vec<u8>> = row.try_get(3).map_err(failed)?;
+    let blob: Option<Uuid> = row.try_get(4).map_err(failed)?;
+    let body = match (blob, payload) {
+        (Some(blob), _) => {
+            large::fetch(client, blob, rejection.size, &inner.layout.unkept_blobs())?
+        }
+        (None, payload) => payload.map(|it| Body::Whole(it.into())),
+    };
+    Ok(body.map(|body| (rejection, body)))
+}
+
+/// The refused request in a row of `seq`, `accepted_as` and `head`.
+fn rejection_of(row: &postgres::Row) -> Result<Rejection, ReadError> {
+    let seq: i64 = row.try_get(0).map_err(failed)?;
+    let accepted_as: Option<Uuid> = row.try_get(1).map_err(failed)?;
+    let encoded: &[u8] = row.try_get(2).map_err(failed)?;
+    let head: RejectionHead<'_> = head::decode(encoded).map_err(|_| ReadError::Damaged)?;
+    Ok(head.into_rejection(u64::try_from(seq).unwrap_or(0), accepted_as.map(EventId)))
+}
+
+/// The thread: writes what was refused, until the queue is closed and empty.
+pub(super) fn run(inner: &Inner) {
+    let mut client: Option<Client> = None;
+    let bound = inner.options.rejections;
+    let (mut records, mut bytes) = (bound.records_max, 0_u64);
+    while let Some((jobs, last)) = inner.ring.take() {
+        // The file of a large body stays until its pieces are there.
+        let (jobs, gone): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| match job {
+            Job::Keep(Refused { blob: Some(blob), .. }) => inner.upload(*blob).is_ok(),
+            _ => true,
+        });
+        let mut is_written = false;
+        for _ in 0..TRIES_MAX {
+            match try_to_write(inner, &mut client, &jobs) {
+                Ok(()) => {
+                    is_written = true;
+                    break;
+                }
+                Err(cause) => {
+                    client = None;
+                    tracing::warn!(cause, "refused requests could not be written");
+                }
+            }
+        }
+        for job in jobs.iter().chain(&gone) {
+            let Job::Keep(refused) = job else { continue };
+            records = records.saturating_add(1);
+            bytes = bytes
+                .saturating_add(refused.head.len() as u64)
+                .saturating_add(refused.payload.len() as u64);
+            if let Some(blob) = refused.blob {
+                bytes = bytes.saturating_add(large::PIECE_BYTES as u64);
+                inner.desk.blobs.discard(blob);
+            }
+        }
+        let lost = if is_written { gone.len() } else { jobs.len().saturating_add(gone.len()) };
+        inner.ring.dropped.fetch_add(lost as u64, Ordering::Relaxed);
+        let is_due =
+            records > bound.records_max / TRIM_PARTS || bytes > bound.bytes_max / TRIM_PARTS;
+        if let Some(open) = client.as_mut().filter(|_| is_due) {
+            match trim(inner, open) {
+                Ok(()) => (records, bytes) = (0, 0),
+                Err(error) => {
+                    let code = error.code().map(SqlState::code);
+                    tracing::warn!(code, "the ring of refused requests could not be trimmed");
+                    client = None;
+                }
+            }
+        } else {
+            inner.ring.kept.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+        }
+        inner.ring.done.send_replace(last);
+    }
+}
+
+fn try_to_write(inner: &Inner, slot: &mut Option<Client>, jobs: &[Job]) -> Result<(), String> {
+    if slot.as_ref().is_none_or(Client::is_closed) {
+        *slot = Some((inner.connect)().map_err(|error| error.to_string())?);
+    }
+    let Some(client) = slot else { return Ok(()) };
+    // What PostgreSQL says of an error may quote what was sent; its code does not.
+    write(client, jobs).map_err(|error| {
+        error.code().map_or_else(|| "the connection is lost".to_owned(), |it| it.code().to_owned())
+    })
+}
+
+/// Writes jobs. Doing it twice is fine.
+fn write(client: &mut Client, jobs: &[Job]) -> Result<(), postgres::Error> {
+    let kept: Vec<&Refused> = jobs
+        .iter()
+        .filter_map(|it| match it {
+            Job::Keep(refused) => Some(refused),
+            Job::Settle(..) => None,
+        })
+        .collect();
+    let settled: Vec<(Uuid, Uuid)> = jobs
+        .iter()
+        .filter_map(|it| match it {
+            Job::Settle(rejection, event) => Some((*rejection, event.0)),
+            Job::Keep(_) => None,
+        })
+        .collect();
+    let ids: Vec<Uuid> = kept.iter().map(|it| it.id).collect();
+    let times: Vec<i64> = kept.iter().map(|it| it.at).collect();
+    let sources: Vec<&str> = kept.iter().map(|it| it.source.as_str()).collect();
+    let heads: Vec<&[u8]> = kept.iter().map(|it| it.head.as_slice()).collect();
+    let payloads: Vec<Option<&[u8]>> =
+        kept.iter().map(|it| it.blob.is_none().then_some(&*it.payload)).collect();
+    let blobs: Vec<Option<Uuid>> = kept.iter().map(|it| it.blob.map(Uuid::from_bytes)).collect();
+    let rejections: Vec<Uuid> = settled.iter().map(|it| it.0).collect();
+    let events: Vec<Uuid> = settled.iter().map(|it| it.1).collect();
+    large::transact(client, |client| {
+        if !ids.is_empty() {
+            client.execute(
+                "INSERT INTO rejections (id, received_at, source, head, payload, blob)
+                 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[],
+                     $5::bytea[], $6::uuid[])
+                 ON CONFLICT (id) DO NOTHING",
+                &[&ids, &times, &sources, &heads, &payloads, &blobs],
+            )?;
+        }
+        if !rejections.is_empty() {
+            client.execute(
+                "UPDATE rejections SET accepted_as = it.event
+                 FROM unnest($1::uuid[], $2::uuid[]) AS it (id, event) WHERE rejections.id = it.id",
+                &[&rejections, &events],
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn trim(inner: &Inner, client: &mut Client) -> Result<(), postgres::Error> {
+    large::trim_rejections(client, inner.options.rejections)?;
+    let row = large::transact(client, |client| {
+        client.query_one(
+            "SELECT count(*), coalesce((SELECT sum(octet_length(bytes)) FROM blobs
+                 WHERE id IN (SELECT blob FROM rejections WHERE blob IS NOT NULL)), 0)::bigint
+             FROM rejections",
+            &[],
+        )
+    })?;
+    let number = |at: usize| row.try_get(at).map(|it: i64| u64::try_from(it).unwrap_or(0));
+    inner.ring.kept.store(number(0)?, Ordering::Relaxed);
+    inner.ring.blob_bytes.store(number(1)?, Ordering::Relaxed);
+    Ok(())
 }

@@ -1,0 +1,117 @@
+//! Opening a node.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tokio::sync::watch;
+
+use super::counters::Counters;
+use super::queue::Queue;
+use super::writer::{Connect, Desk, Writer};
+use super::{End, Inner, Node, large, rings};
+use crate::blobs::Blobs;
+use crate::error::OpenError;
+use crate::layout::{self, Layout};
+use crate::ledger::Ledger;
+use crate::options::Options;
+use crate::peers::Peers;
+use crate::random::Random;
+use crate::registry::Registry;
+use crate::space::{self, Space};
+use crate::store::Wake;
+
+impl Node {
+    /// Opens a node on a database that has its tables. `folder` is the node's own, for what
+    /// is on its way; `connect` makes a connection, of a role that is in `hookgate_app`.
+    /// Blocks, and must not be called on a thread of a runtime.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`], whose sentence says what to do.
+    pub(crate) fn open(
+        connect: Arc<Connect>,
+        folder: &Path,
+        registry: Registry,
+        options: Options,
+        wake: Wake,
+    ) -> Result<Self, OpenError> {
+        let layout = Layout::new(folder);
+        let failed = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |error| OpenError::io(doing, &path, error)
+        };
+        layout::create_folder(folder).map_err(failed("creating", folder))?;
+        let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
+            .map_err(failed("opening", &layout.blobs()))?;
+        let random = Random::new().map_err(failed("drawing a number for", folder))?;
+        let (last_seq, orphans) = first_look(&connect)?;
+        if orphans > 0 {
+            tracing::info!(
+                pieces = orphans,
+                "large bodies of requests that were never accepted were removed"
+            );
+        }
+        let (listed, _) = watch::channel(last_seq);
+        let desk = Arc::new(Desk {
+            queue: Queue::new(options.pending_bytes_max, options.gather),
+            registry: registry.clone(),
+            blobs: Arc::new(blobs),
+            listed,
+            counters: Mutex::new(Counters::default()),
+            repetitions: AtomicU64::new(0),
+            away: Mutex::new(None),
+            wake,
+        });
+        let ledger = Ledger::new(&registry, desk.listed.subscribe());
+        let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
+        let writer = Writer::new(Arc::clone(&desk), Arc::clone(&connect), options.unproven);
+        let inner = Arc::new(Inner {
+            registry,
+            ledger,
+            connect,
+            desk,
+            ring: rings::Ring::new(Peers::new(options.rejections_share)),
+            ring_reader: Mutex::new(None),
+            uploads: Default::default(),
+            upload_turn: AtomicUsize::new(0),
+            unproven_peers: Mutex::new(Peers::new(options.unproven_share)),
+            unproven_dropped: AtomicU64::new(0),
+            random: Mutex::new(random),
+            space,
+            volatile: space::volatile(folder),
+            threads: Mutex::default(),
+            erasing: watch::Sender::new(0),
+            layout,
+            options,
+        });
+        // From here on, what was started ends with the node.
+        let node = Self { _end: Arc::new(End(Arc::clone(&inner))), inner };
+        let inner = Arc::clone(&node.inner);
+        let of_ring = move || rings::run(&inner);
+        node.start("append", move || writer.run())
+            .map_err(failed("starting a thread for", folder))?;
+        node.start("refused", of_ring).map_err(failed("starting a thread for", folder))?;
+        Ok(node)
+    }
+
+    fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        crate::lock(&self.inner.threads).push(thread);
+        Ok(())
+    }
+}
+
+/// The last place that was given; removes large bodies that nobody has, too.
+fn first_look(connect: &Arc<Connect>) -> Result<(u64, u64), OpenError> {
+    let mut client = connect().map_err(OpenError::Postgres)?;
+    let failed = |error: postgres::Error| OpenError::Postgres(std::io::Error::other(error));
+    let row = large::transact(&mut client, |client| {
+        client.query_opt("SELECT n FROM versions WHERE topic = 'events'", &[])
+    });
+    let row = row.map_err(failed)?;
+    let last: i64 = row.map_or(Ok(0), |it| it.try_get(0)).map_err(failed)?;
+    let orphans = large::remove_orphans(&mut client).map_err(failed)?;
+    Ok((u64::try_from(last).unwrap_or(0), orphans))
+}

@@ -1,0 +1,344 @@
+//! The thread that commits, one for each node: batch after batch, each a transaction. Whoever
+//! waits is answered after the commit, all of a batch in one call.
+//!
+//! A commit whose outcome nobody knows, because the connection was lost while it was under
+//! way, is looked up on the next connection, under the lock that the lost transaction held:
+//! by then it has happened or never will. What is missing is sent again under the same ids.
+//! The senders wait meanwhile, for [`AWAY_MAX`] at most; then [`Writer::hand_over`] decides.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use hookgate_core::provider;
+use hookgate_journal::Pending;
+use postgres::error::SqlState;
+use postgres::{Client, Statement};
+use tokio::sync::watch;
+
+use super::batch::{self, Fate, Tables};
+use super::counters::Counters;
+use super::large;
+use super::queue::{Call, Entry, Queue};
+use crate::blobs::Blobs;
+use crate::error::Unavailable;
+use crate::lock;
+use crate::options::Ring;
+use crate::registry::Registry;
+use crate::registry::memory::Effect;
+use crate::store::Wake;
+
+/// How long senders wait for a database that is away: longer than a fail-over of a good
+/// proxy or a restart takes, shorter than senders wait for an answer.
+pub(super) const AWAY_MAX: Duration = Duration::from_secs(5);
+
+/// The first pause before a database that is away is tried again; each is twice as long.
+const BACK_OFF_MIN: Duration = Duration::from_millis(50);
+
+/// The longest pause.
+const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+
+/// A ring is trimmed when this part of it is new: looking through it costs more than what it
+/// may be too large meanwhile.
+const TRIM_PARTS: u64 = 64;
+
+/// The settings of the session: a node that stops with the lock in its hand, or without
+/// anybody noticing that it is gone, keeps the others waiting for so long. A batch is one of
+/// milliseconds.
+const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
+    SET statement_timeout = '20s'; SET idle_in_transaction_session_timeout = '5s'; \
+    SET search_path = hookgate, pg_temp";
+
+/// Opens a connection.
+pub(crate) type Connect = dyn Fn() -> io::Result<Client> + Send + Sync;
+
+/// What the thread and the verbs share.
+pub(super) struct Desk {
+    pub(super) queue: Queue,
+    pub(super) registry: Registry,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) listed: watch::Sender<u64>,
+    pub(super) counters: Mutex<Counters>,
+    pub(super) repetitions: AtomicU64,
+    /// Why nothing can be committed, while that is so.
+    pub(super) away: Mutex<Option<Unavailable>>,
+    pub(super) wake: Wake,
+}
+
+impl Desk {
+    /// Why nothing is taken, if nothing is.
+    pub(super) fn gate(&self) -> Result<(), Unavailable> {
+        lock(&self.away).map_or(Ok(()), Err)
+    }
+
+    fn set_away(&self, cause: Option<Unavailable>) {
+        let mut away = lock(&self.away);
+        if *away != cause {
+            if cause.is_some() {
+                tracing::error!("PostgreSQL takes nothing: nothing is accepted until it does");
+            } else {
+                tracing::info!("PostgreSQL takes events again");
+            }
+        }
+        *away = cause;
+    }
+
+    /// Moves the place up to which events can be listed.
+    pub(super) fn note_listed(&self, seq: u64) {
+        self.listed.send_if_modified(|it| {
+            let is_later = seq > *it;
+            *it = seq.max(*it);
+            is_later
+        });
+    }
+}
+
+/// A connection with what is prepared on it.
+struct Session {
+    client: Client,
+    insert: Statement,
+    tables: Tables,
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    pub(super) desk: Arc<Desk>,
+    pub(super) connect: Arc<Connect>,
+    pub(super) unproven: Ring,
+    session: Option<Session>,
+    /// Records of the ring since it was last trimmed.
+    untrimmed: Pending,
+}
+
+/// Why a batch was not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The database is away, or takes nothing now. What was sent may be there all the same.
+    Away(Unavailable),
+    /// It does not take this batch.
+    Refused,
+}
+
+impl Writer {
+    pub(super) fn new(desk: Arc<Desk>, connect: Arc<Connect>, unproven: Ring) -> Self {
+        Self { desk, connect, unproven, session: None, untrimmed: Pending::default() }
+    }
+
+    /// Until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            let is_away = self.desk.gate().is_err();
+            match self.desk.queue.take(is_away.then_some(back_off)) {
+                Call::Batch(batch) => self.store(batch),
+                Call::Nothing => match self.try_session() {
+                    Ok(()) => self.desk.set_away(None),
+                    Err(_) => back_off = back_off.saturating_mul(2).min(BACK_OFF_MAX),
+                },
+                Call::Closed => return,
+            }
+            if self.desk.gate().is_ok() {
+                back_off = BACK_OFF_MIN;
+            }
+        }
+    }
+
+    /// Commits a batch, whatever happens meanwhile, or says that it could not be.
+    fn store(&mut self, batch: Vec<Entry>) {
+        let pending =
+            Pending { records: batch.len() as u64, bytes: batch.iter().map(Entry::bytes).sum() };
+        let begun = Instant::now();
+        // What is known to be away is tried once: nobody waits for it again and again.
+        let patience = if self.desk.gate().is_ok() { AWAY_MAX } else { Duration::ZERO };
+        self.store_until(batch, begun, patience);
+        lock(&self.desk.counters).count(pending, begun.elapsed());
+        self.desk.queue.done(pending);
+        self.trim();
+    }
+
+    fn store_until(&mut self, mut batch: Vec<Entry>, begun: Instant, patience: Duration) {
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            match self.try_to_store(&mut batch) {
+                Ok(()) => {
+                    self.desk.set_away(None);
+                    return;
+                }
+                Err(Trouble::Away(cause)) => {
+                    self.session = None;
+                    if begun.elapsed() >= patience {
+                        self.desk.set_away(Some(cause));
+                        return self.hand_over(batch, cause);
+                    }
+                    self.desk.queue.rest(back_off);
+                    back_off = back_off.saturating_mul(2).min(BACK_OFF_MAX);
+                }
+                // One that it does not take keeps none of the others out.
+                Err(Trouble::Refused) if batch.len() > 1 => {
+                    let rest = batch.split_off(batch.len() / 2);
+                    self.store_until(batch, begun, patience);
+                    return self.store_until(rest, begun, patience);
+                }
+                Err(Trouble::Refused) => return self.answer_all(batch, Unavailable::Failed),
+            }
+            for entry in &mut batch {
+                entry.may_be_there = true;
+            }
+        }
+    }
+
+    /// What becomes of events that could not be committed within [`AWAY_MAX`]: here a spool
+    /// takes them, under their ids. **They may be in the database all the same**; whoever
+    /// sends them again marks them so ([`Entry::again`]), and they are looked for first.
+    ///
+    /// Without one the senders are told to come back. A sender that does is recognised as a
+    /// repetition, should the event be there.
+    fn hand_over(&self, batch: Vec<Entry>, cause: Unavailable) {
+        self.answer_all(batch, cause);
+    }
+
+    fn answer_all(&self, batch: Vec<Entry>, cause: Unavailable) {
+        let fate = Fate { outcome: Err(cause), is_new: false, is_taken: false };
+        let fates = vec![fate; batch.len()];
+        self.answer(batch, &fates);
+    }
+
+    fn try_to_store(&mut self, batch: &mut Vec<Entry>) -> Result<(), Trouble> {
+        self.try_session()?;
+        let Some(session) = &mut self.session else {
+            return Err(Trouble::Away(Unavailable::Failed));
+        };
+        let Session { client, insert, tables } = session;
+        let registry = &self.desk.registry;
+        let is_owner = |tenant: &str| registry.shared().memory().owner(tenant).is_some();
+        match batch::commit(client, insert, *tables, batch, is_owner) {
+            Ok(committed) => {
+                let Pending { records, bytes } = committed.unproven;
+                self.untrimmed.records = self.untrimmed.records.saturating_add(records);
+                self.untrimmed.bytes = self.untrimmed.bytes.saturating_add(bytes);
+                self.desk.note_listed(committed.last_seq);
+                self.answer(std::mem::take(batch), &committed.fates);
+                Ok(())
+            }
+            Err(error) => {
+                let trouble = trouble_of(&error);
+                tracing::warn!(
+                    code = error.code().map(SqlState::code),
+                    events = batch.len(),
+                    "a batch of events was not committed"
+                );
+                if trouble == Trouble::Refused && client.batch_execute("ROLLBACK").is_err() {
+                    self.session = None;
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Answers everybody who waits for a batch.
+    fn answer(&self, batch: Vec<Entry>, fates: &[Fate]) {
+        let mut wakers: Vec<Waker> = Vec::with_capacity(batch.len());
+        for (mut entry, fate) in batch.into_iter().zip(fates) {
+            if let (Ok(receipt), true, Some(adopting)) =
+                (fate.outcome, fate.is_new, entry.adopting.take())
+            {
+                adopting.keep(receipt.seq());
+            }
+            if fate.is_taken {
+                self.forget_conversation(&entry);
+            }
+            if let Some(blob) = entry.row.blob {
+                self.desk.blobs.discard(blob);
+            }
+            if fate.outcome.is_ok_and(|it| it.is_duplicate()) {
+                self.desk.repetitions.fetch_add(1, Ordering::Relaxed);
+            }
+            wakers.extend(entry.answer.keep(fate.outcome));
+        }
+        if !wakers.is_empty() {
+            (self.desk.wake)(wakers);
+        }
+    }
+
+    /// Another node was faster: what this one has in memory of the conversation is not so.
+    fn forget_conversation(&self, entry: &Entry) {
+        let [_, provider, ..] = entry.row.texts();
+        let adoption = entry.row.more.as_ref().and_then(|it| it.adoption.as_ref());
+        if let (Some(provider), Some(adoption)) = (provider.and_then(provider::named), adoption) {
+            let effect = Effect::Conversation(provider.name, adoption.external_id.clone());
+            lock(&self.desk.registry.shared().known).note(&effect);
+        }
+    }
+
+    /// A session, if there is none.
+    fn try_session(&mut self) -> Result<(), Trouble> {
+        if self.session.as_ref().is_some_and(|it| !it.client.is_closed()) {
+            return Ok(());
+        }
+        self.session = None;
+        let client = (self.connect)().map_err(|error| {
+            tracing::warn!(error = %error, "PostgreSQL cannot be reached");
+            Trouble::Away(Unavailable::Failed)
+        })?;
+        let session = prepare(client).map_err(|error| {
+            tracing::warn!(
+                code = error.code().map(SqlState::code),
+                "PostgreSQL does not take what every session begins with"
+            );
+            Trouble::Away(Unavailable::Failed)
+        })?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Keeps the ring of requests without proof within its bounds.
+    fn trim(&mut self) {
+        let is_due = self.untrimmed.records > self.unproven.records_max / TRIM_PARTS
+            || self.untrimmed.bytes > self.unproven.bytes_max / TRIM_PARTS;
+        if !is_due {
+            return;
+        }
+        let Some(session) = &mut self.session else { return };
+        self.untrimmed = Pending::default();
+        if let Err(error) = large::trim_unproven(&mut session.client, self.unproven) {
+            tracing::warn!(
+                code = error.code().map(SqlState::code),
+                "the ring of requests without proof could not be trimmed"
+            );
+            self.session = None;
+        }
+    }
+}
+
+/// Makes a connection ready.
+fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
+    client.batch_execute(SESSION)?;
+    let row = client.query_one(
+        "SELECT to_regclass('hookgate.tenants') IS NOT NULL, \
+         to_regclass('hookgate.conversations') IS NOT NULL",
+        &[],
+    )?;
+    let tables = Tables { tenants: row.try_get(0)?, conversations: row.try_get(1)? };
+    let insert = batch::prepare(&mut client)?;
+    Ok(Session { client, insert, tables })
+}
+
+/// What an error means for a batch. Whatever is not about what was sent, passes.
+fn trouble_of(error: &postgres::Error) -> Trouble {
+    let Some(code) = error.code() else {
+        // Without a code the server did not say it: the connection is lost, or a value
+        // cannot be sent.
+        let is_ours = !error.is_closed() && std::error::Error::source(error).is_none();
+        return if is_ours { Trouble::Refused } else { Trouble::Away(Unavailable::Failed) };
+    };
+    if *code == SqlState::DISK_FULL {
+        return Trouble::Away(Unavailable::DiskFull);
+    }
+    // PostgreSQL, appendix A. 22: the value; 23: a constraint; 54: a limit of the program.
+    match code.code().get(..2) {
+        Some("22" | "23" | "54") => Trouble::Refused,
+        _ => Trouble::Away(Unavailable::Failed),
+    }
+}
