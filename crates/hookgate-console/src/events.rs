@@ -99,11 +99,11 @@ pub(crate) async fn show(
     _: Query,
 ) -> Result<Json<Value>, Problem> {
     let event = find(&shared, &scope, &id).await?;
-    // A large body lies in a file; it is not shown, and so not read.
+    // A large body is not shown, and so not read.
     let body = shared.console.store.body(&scope, event.id).await;
     let body = match body.map_err(Problem::reading)? {
         Some(Body::Whole(bytes)) => Some(bytes),
-        Some(Body::File(..)) | None => None,
+        Some(Body::Large(_)) | None => None,
     };
     let mut detail = event.detail(body.as_deref());
     if let Value::Object(fields) = &mut detail {

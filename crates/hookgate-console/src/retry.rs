@@ -4,24 +4,22 @@
 //! [`judge_again`] is the life of one of them. Doing it twice gives no second event: a
 //! refused request remembers what it became, and the store recognises a repetition.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use bytes::BytesMut;
+use bytes::Bytes;
 use hookgate_core::attribution::{Quarantined, Readable, read, read_from};
 use hookgate_core::received::{Body, Received, Verified};
 use hookgate_core::source::{Source, TokenPath};
 use hookgate_core::tenant::Scope;
 use hookgate_core::verify::{Examination, Proof, Rejected};
 use hookgate_store::{
-    Body as StoredBody, EventId, Order, Page, Rejection, RejectionFilter, Status,
+    Body as StoredBody, EventId, Large, Order, Page, Rejection, RejectionFilter, Status,
     parse_rejection_id,
 };
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
 use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -209,13 +207,13 @@ async fn judge_again(console: &Console, id: Uuid) -> Result<Outcome, Problem> {
         return Ok(Outcome::Refused("its source is not configured any more".to_owned()));
     };
     let stored = match stored {
-        StoredBody::File(file, bytes) => {
+        StoredBody::Large(large) => {
             let examination = examination(console, source, &rejection);
-            let (file, verdict) = look_through(file, examination).await?;
+            let (large, verdict) = look_through(large, examination).await?;
             if let Err(rejected) = verdict {
                 return Ok(Outcome::Refused(rejected.to_string()));
             }
-            StoredBody::File(file, bytes)
+            StoredBody::Large(large)
         }
         whole @ StoredBody::Whole(_) => whole,
     };
@@ -282,20 +280,20 @@ fn tool_of(console: &Console, source: &Source, rejection: &Rejection) -> Option<
 /// Judges a large body before it is copied: a copy of what stays refused would take from
 /// the budget of those that come in.
 async fn look_through(
-    mut file: File,
+    mut large: Large,
     mut examination: Examination,
-) -> Result<(File, Result<Proof, Rejected>), Problem> {
+) -> Result<(Large, Result<Proof, Rejected>), Problem> {
     let work = move || {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            let read = file.read(&mut chunk)?;
+            let read = large.read(&mut chunk)?;
             if read == 0 {
                 break;
             }
             examination.update(chunk.get(..read).unwrap_or_default());
         }
-        file.rewind()?;
-        Ok((file, examination.finish(None)))
+        large.rewind()?;
+        Ok((large, examination.finish(None)))
     };
     let done: io::Result<_> = match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
@@ -317,7 +315,7 @@ async fn receive_again(
             examination.update(&bytes);
             Body::Whole(bytes)
         }
-        StoredBody::File(file, _) => copy(console, file, &mut examination).await?,
+        StoredBody::Large(large) => copy(console, large, &mut examination).await?,
     };
     let tool = tool_of(console, source, &rejection);
     let received = Received {
@@ -340,19 +338,26 @@ async fn receive_again(
 /// one goes when its turn in the ring comes.
 async fn copy(
     console: &Console,
-    file: File,
+    mut large: Large,
     examination: &mut Examination,
 ) -> Result<Body, Problem> {
-    let mut file = tokio::fs::File::from_std(file);
+    let failed = |error: &io::Error| Problem::failed("reading a refused body", error);
     let mut copy = console.store.begin_blob().await.map_err(Problem::Unavailable)?;
     loop {
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-        let read = file.read_buf(&mut chunk).await;
-        if read.map_err(|error| Problem::failed("reading a refused body", &error))? == 0 {
+        let work = move || {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let read = large.read(&mut chunk)?;
+            chunk.truncate(read);
+            Ok((large, Bytes::from(chunk)))
+        };
+        let read = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
+        let (rest, chunk): (Large, Bytes) = read.and_then(|it| it).map_err(|it| failed(&it))?;
+        large = rest;
+        if chunk.is_empty() {
             break;
         }
         examination.update(&chunk);
-        copy.write(chunk.freeze()).await.map_err(Problem::Unavailable)?;
+        copy.write(chunk).await.map_err(Problem::Unavailable)?;
     }
     copy.finish().await.map(Body::Blob).map_err(Problem::Unavailable)
 }

@@ -49,10 +49,10 @@ impl Bodies {
         let Some(body) = store.body(scope, event.id).await? else { return Ok(None) };
         let bytes = match body {
             Body::Whole(bytes) => bytes,
-            Body::File(mut file, size) => {
+            Body::Large(mut large) => {
                 let read = move || {
-                    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-                    file.read_to_end(&mut bytes).map(|_| bytes)
+                    let mut bytes = Vec::with_capacity(usize::try_from(large.len()).unwrap_or(0));
+                    large.read_to_end(&mut bytes).map(|_| bytes)
                 };
                 let read = tokio::task::spawn_blocking(read).await.map_err(io::Error::other);
                 read.and_then(|it| it).map_err(ReadError::Io)?.into()

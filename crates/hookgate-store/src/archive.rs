@@ -13,12 +13,13 @@ use hookgate_journal::Reader;
 use rusqlite::{Connection, Transaction};
 use uuid::Uuid;
 
+use crate::body::Body;
 use crate::error::{OpenError, ReadError};
 use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::index::indexer::{self, CatchUpError};
 use crate::index::{self, Index, Progress, Unusable};
 use crate::layout::{self, Layout};
-use crate::library::{Body, Library, Shown};
+use crate::library::{Library, Shown};
 use crate::lock;
 use crate::options::Options;
 use crate::record::{Event, EventId, Rejection};

@@ -12,7 +12,7 @@ use crate::filter::{EventFilter, Page};
 use crate::index::adopted::{Adopted, adopted, adopted_before};
 use crate::library::Shown;
 use crate::record::Event;
-use crate::registry::{Conversation, ConversationFilter, RegistryError, Rows};
+use crate::registry::{Conversation, ConversationFilter, Registry, RegistryError, Rows};
 
 /// The bits of a place in the list that say how far the adopted ones are; those above say
 /// how far the registered ones are. Room for 10^10 events and 10^8 registrations.
@@ -66,68 +66,18 @@ impl Embedded {
     pub(crate) async fn conversations(
         &self,
         scope: &Scope,
-        mut filter: ConversationFilter,
+        filter: ConversationFilter,
         page: Rows,
     ) -> Result<Vec<(u64, Conversation)>, RegistryError> {
-        if let Some(tenant) = scope.tenant() {
-            if filter.tenant.as_ref().is_some_and(|it| it != tenant) {
-                return Ok(Vec::new());
-            }
-            filter.tenant = Some(tenant.clone());
-        }
-        let mut at = page.after.map_or(Cursor::START, Cursor::read);
-        let rows = Rows { after: Some(at.registered), limit: page.limit };
-        let registered = self.registry().conversations(filter.clone(), rows).await?;
-        let adopted = self.adopted_page(&filter, at.adopted, page.limit).await?;
-        // Both are in the order of their places; which of the two comes next, its time says.
-        let (mut registered, mut adopted) =
-            (registered.into_iter().peekable(), adopted.into_iter().peekable());
-        let mut merged = Vec::new();
-        while u32::try_from(merged.len()).is_ok_and(|it| it < page.limit) {
-            let is_registered = match (registered.peek(), adopted.peek()) {
-                (Some((_, a)), Some((_, b))) => a.created_at >= b.created_at,
-                (one, other) if one.is_none() && other.is_none() => break,
-                (one, _) => one.is_some(),
-            };
-            let next = if is_registered { registered.next() } else { adopted.next() };
-            let Some((place, conversation)) = next else { break };
-            if is_registered {
-                at.registered = place;
-            } else {
-                at.adopted = place;
-            }
-            merged.push((at.print(), conversation));
-        }
-        Ok(merged)
-    }
-
-    /// Adopted conversations before a place that are not registered as well.
-    async fn adopted_page(
-        &self,
-        filter: &ConversationFilter,
-        mut before: u64,
-        limit: u32,
-    ) -> Result<Vec<(u64, Conversation)>, RegistryError> {
-        let mut found = Vec::new();
-        while u32::try_from(found.len()).is_ok_and(|it| it < limit) {
-            let ConversationFilter { tenant, provider } = filter.clone();
-            let batch = self.read(move |_, indexes| {
-                let words = (tenant.as_ref().map(TenantId::as_str), provider.as_deref());
+        let adopted = |filter: ConversationFilter, before: u64| {
+            self.read(move |_, indexes| {
+                let tenant = filter.tenant.as_ref().map(TenantId::as_str);
+                let words = (tenant, filter.provider.as_deref());
                 let Some(index) = indexes.first() else { return Ok(Vec::new()) };
-                adopted_before(index, words, Some(before), limit).map_err(ReadError::database)
-            });
-            let batch = batch.await.map_err(reading)?;
-            let Some(last) = batch.last() else { break };
-            before = last.seq;
-            for adopted in batch {
-                let id = (&adopted.provider, &adopted.external_id);
-                let is_registered = self.registry().conversation(id.0, id.1).await?.is_some();
-                if !is_registered && self.inner().is_owner(&adopted.tenant) {
-                    found.extend(shown(adopted));
-                }
-            }
-        }
-        Ok(found)
+                adopted_before(index, words, Some(before), page.limit).map_err(ReadError::database)
+            })
+        };
+        list(self.registry(), scope, filter, page, adopted).await
     }
 
     /// What is known of a conversation.
@@ -141,19 +91,99 @@ impl Embedded {
         provider: &str,
         external_id: &str,
     ) -> Result<Option<Conversation>, RegistryError> {
-        let mut found = self.registry().conversation(provider, external_id).await?;
-        if found.is_none() {
-            let (provider, external_id) = (provider.to_owned(), external_id.to_owned());
-            let read = self.read(move |_, indexes| {
+        let adopted = |provider: String, external_id: String| {
+            self.read(move |_, indexes| {
                 let Some(index) = indexes.first() else { return Ok(None) };
                 adopted(index, &provider, &external_id).map_err(ReadError::database)
-            });
-            let adopted = read.await.map_err(reading)?;
-            let adopted = adopted.filter(|it| self.inner().is_owner(&it.tenant));
-            found = adopted.and_then(shown).map(|(_, it)| it);
-        }
-        Ok(found.filter(|it| scope.covers(Some(it.tenant.as_str()))))
+            })
+        };
+        one(self.registry(), scope, (provider, external_id), adopted).await
     }
+}
+
+/// A page of conversations, where `adopted` gives the adopted ones that the filter lets pass
+/// before a place, as many as the page has.
+pub(crate) async fn list<F: Future<Output = Result<Vec<Adopted>, ReadError>>>(
+    registry: &Registry,
+    scope: &Scope,
+    mut filter: ConversationFilter,
+    page: Rows,
+    adopted: impl Fn(ConversationFilter, u64) -> F,
+) -> Result<Vec<(u64, Conversation)>, RegistryError> {
+    if let Some(tenant) = scope.tenant() {
+        if filter.tenant.as_ref().is_some_and(|it| it != tenant) {
+            return Ok(Vec::new());
+        }
+        filter.tenant = Some(tenant.clone());
+    }
+    let mut at = page.after.map_or(Cursor::START, Cursor::read);
+    let rows = Rows { after: Some(at.registered), limit: page.limit };
+    let registered = registry.conversations(filter.clone(), rows).await?;
+    let adopted = adopted_page(registry, &filter, (at.adopted, page.limit), adopted).await?;
+    // Both are in the order of their places; which of the two comes next, its time says.
+    let (mut registered, mut adopted) =
+        (registered.into_iter().peekable(), adopted.into_iter().peekable());
+    let mut merged = Vec::new();
+    while u32::try_from(merged.len()).is_ok_and(|it| it < page.limit) {
+        let is_registered = match (registered.peek(), adopted.peek()) {
+            (Some((_, a)), Some((_, b))) => a.created_at >= b.created_at,
+            (one, other) if one.is_none() && other.is_none() => break,
+            (one, _) => one.is_some(),
+        };
+        let next = if is_registered { registered.next() } else { adopted.next() };
+        let Some((place, conversation)) = next else { break };
+        if is_registered {
+            at.registered = place;
+        } else {
+            at.adopted = place;
+        }
+        merged.push((at.print(), conversation));
+    }
+    Ok(merged)
+}
+
+/// Adopted conversations before a place that are not registered as well.
+async fn adopted_page<F: Future<Output = Result<Vec<Adopted>, ReadError>>>(
+    registry: &Registry,
+    filter: &ConversationFilter,
+    (mut before, limit): (u64, u32),
+    adopted: impl Fn(ConversationFilter, u64) -> F,
+) -> Result<Vec<(u64, Conversation)>, RegistryError> {
+    let mut found = Vec::new();
+    while u32::try_from(found.len()).is_ok_and(|it| it < limit) {
+        let batch = adopted(filter.clone(), before).await.map_err(reading)?;
+        let Some(last) = batch.last() else { break };
+        before = last.seq;
+        for adopted in batch {
+            let id = (&adopted.provider, &adopted.external_id);
+            let is_registered = registry.conversation(id.0, id.1).await?.is_some();
+            if !is_registered && is_owner(registry, &adopted.tenant) {
+                found.extend(shown(adopted));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What is known of one, where `adopted` says whether it was adopted.
+pub(crate) async fn one<F: Future<Output = Result<Option<Adopted>, ReadError>>>(
+    registry: &Registry,
+    scope: &Scope,
+    (provider, external_id): (&str, &str),
+    adopted: impl FnOnce(String, String) -> F,
+) -> Result<Option<Conversation>, RegistryError> {
+    let mut found = registry.conversation(provider, external_id).await?;
+    if found.is_none() {
+        let adopted = adopted(provider.to_owned(), external_id.to_owned());
+        let adopted = adopted.await.map_err(reading)?;
+        let adopted = adopted.filter(|it| is_owner(registry, &it.tenant));
+        found = adopted.and_then(shown).map(|(_, it)| it);
+    }
+    Ok(found.filter(|it| scope.covers(Some(it.tenant.as_str()))))
+}
+
+fn is_owner(registry: &Registry, tenant: &str) -> bool {
+    registry.shared().memory().owner(tenant).is_some()
 }
 
 fn shown(adopted: Adopted) -> Option<(u64, Conversation)> {

@@ -24,7 +24,7 @@ use crate::error::{ReadError, Unavailable};
 use crate::head::EventHead;
 use crate::inner::Inner;
 use crate::layout::UNPROVEN;
-use crate::ledger::Adopting;
+use crate::ledger::{Adopting, Ledger};
 use crate::library::Library;
 use crate::lock;
 use crate::record::{Event, EventId, Status};
@@ -58,26 +58,34 @@ pub enum DecideError {
 
 /// Who decides, and when.
 #[derive(Clone, Debug)]
-struct Author {
+pub(crate) struct Author {
     by: String,
     correlation_id: String,
     at: Timestamp,
 }
 
 /// What is decided.
-struct Wish {
+pub(crate) struct Wish {
     kind: DecisionKind,
     tenant: Option<TenantId>,
     adopting: Option<Adopting>,
 }
 
 /// What was read of an event when it came.
-struct Case {
+pub(crate) struct Case {
     event: Event,
     provider: &'static Provider,
     facts: Facts,
     token: Option<TenantId>,
     source: Option<TenantId>,
+}
+
+/// What judging an event again comes to.
+pub(crate) enum Judged {
+    /// Nothing is to be written down: the event, with the verdict of now.
+    AsItIs(Box<Event>),
+    /// It becomes somebody's.
+    Anew(Wish),
 }
 
 impl Embedded {
@@ -98,9 +106,8 @@ impl Embedded {
     ) -> Result<Event, DecideError> {
         self.wait_for_index().await.map_err(|error| unavailable(&error))?;
         let author = Author::new(by, correlation_id, now);
-        let wish = Wish { kind: DecisionKind::Release, tenant, adopting: None };
-        let is_open = |event: &Event| event.status == Status::Quarantined;
-        self.deciding(move |inner| settle(inner, id, (wish, author), is_open)).await
+        let wish = Wish::release(tenant);
+        self.deciding(move |inner| settle(inner, id, (wish, author), is_held)).await
     }
 
     /// Judges the claims of a stored event again, by `rule` and what the registry says now.
@@ -121,36 +128,18 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Event, DecideError> {
         self.wait_for_index().await.map_err(|error| unavailable(&error))?;
-        let case = self.deciding(move |inner| case(inner, id)).await?;
-        for _ in 0..JUDGINGS_MAX {
-            let verdict = self.judge(&case, *rule).await?;
-            let Some(tenant) = verdict.tenant().cloned() else {
-                let Case { mut event, .. } = case;
-                verdict.ownership().name().clone_into(&mut event.ownership);
-                event.conflict = verdict.conflict().map(|it| it.name().to_owned());
-                return Ok(event);
-            };
-            let adopting = match verdict.adoption().map(|it| self.ledger().adopt(it)) {
-                None => None,
-                Some(Ok(adopting)) => Some(adopting),
-                Some(Err(_)) => continue,
-            };
-            let wish = Wish { kind: DecisionKind::Reattribute, tenant: Some(tenant), adopting };
-            let author = Author::new(by, correlation_id, now);
-            return self
-                .deciding(move |inner| settle(inner, id, (wish, author), Event::awaits_an_owner))
-                .await;
+        let case = self.deciding(move |inner| Case::of(look(inner, id)?)).await?;
+        let is_owner = |it: &str| self.inner().is_owner(it);
+        match case.judge(self.ledger(), *rule, is_owner).await? {
+            Judged::AsItIs(event) => Ok(*event),
+            Judged::Anew(wish) => {
+                let author = Author::new(by, correlation_id, now);
+                self.deciding(move |inner| {
+                    settle(inner, id, (wish, author), Event::awaits_an_owner)
+                })
+                .await
+            }
         }
-        Err(Unavailable::Behind.into())
-    }
-
-    async fn judge(&self, case: &Case, rule: Rule) -> Result<Verdict, DecideError> {
-        let Case { provider, facts, token, source, .. } = case;
-        let consulted = self.ledger().consult(provider.name, &facts.claims).await?;
-        let at = Circumstances { provider, rule, source: source.as_ref(), token: token.as_ref() };
-        let verdict = decide(facts, &consulted, at);
-        let is_there = |it: &TenantId| self.inner().is_owner(it.as_str());
-        if verdict.tenant().is_none_or(is_there) { Ok(verdict) } else { Ok(verdict.disowned()) }
     }
 
     /// Runs what blocks where it may. It goes on when nobody waits any more.
@@ -165,8 +154,100 @@ impl Embedded {
 }
 
 impl Author {
-    fn new(by: &str, correlation_id: &str, at: Timestamp) -> Self {
+    pub(crate) fn new(by: &str, correlation_id: &str, at: Timestamp) -> Self {
         Self { by: by.to_owned(), correlation_id: correlation_id.to_owned(), at }
+    }
+}
+
+/// Whether an event can be let out.
+pub(crate) fn is_held(event: &Event) -> bool {
+    event.status == Status::Quarantined
+}
+
+impl Wish {
+    /// That an event is let out.
+    pub(crate) fn release(tenant: Option<TenantId>) -> Self {
+        Self { kind: DecisionKind::Release, tenant, adopting: None }
+    }
+
+    /// Whose the event becomes.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
+
+    /// As it is written down, and the adoption that comes with it. `is_owner` says who there
+    /// is now.
+    pub(crate) fn decision(
+        self,
+        event: EventId,
+        author: Author,
+        is_owner: impl FnOnce(&TenantId) -> bool,
+    ) -> Result<(Decision, Option<Adopting>), DecideError> {
+        if self.tenant.as_ref().is_some_and(|it| !is_owner(it)) {
+            return Err(DecideError::NoSuchTenant);
+        }
+        let decision = Decision {
+            event,
+            kind: self.kind,
+            tenant: self.tenant,
+            adopts: self.adopting.is_some(),
+            at: author.at,
+            by: author.by,
+            correlation_id: author.correlation_id,
+        };
+        Ok((decision, self.adopting))
+    }
+}
+
+impl Case {
+    /// What is needed to judge an event again that can become somebody's.
+    pub(crate) fn of((event, read): (Event, Read)) -> Result<Self, DecideError> {
+        if !event.awaits_an_owner() {
+            return Err(DecideError::NotQuarantined);
+        }
+        let provider = provider::named(&event.provider).ok_or(DecideError::NotQuarantined)?;
+        let Read { facts, token, source } = read;
+        Ok(Self { event, provider, facts, token, source })
+    }
+
+    /// Judges it by a rule and what the registry says now.
+    pub(crate) async fn judge(
+        self,
+        ledger: &Ledger,
+        rule: Rule,
+        is_owner: impl Fn(&str) -> bool,
+    ) -> Result<Judged, DecideError> {
+        for _ in 0..JUDGINGS_MAX {
+            let verdict = self.verdict(ledger, rule, &is_owner).await?;
+            let Some(tenant) = verdict.tenant().cloned() else {
+                let mut event = self.event;
+                verdict.ownership().name().clone_into(&mut event.ownership);
+                event.conflict = verdict.conflict().map(|it| it.name().to_owned());
+                return Ok(Judged::AsItIs(Box::new(event)));
+            };
+            let adopting = match verdict.adoption().map(|it| ledger.adopt(it)) {
+                None => None,
+                Some(Ok(adopting)) => Some(adopting),
+                Some(Err(_)) => continue,
+            };
+            let (kind, tenant) = (DecisionKind::Reattribute, Some(tenant));
+            return Ok(Judged::Anew(Wish { kind, tenant, adopting }));
+        }
+        Err(Unavailable::Behind.into())
+    }
+
+    async fn verdict(
+        &self,
+        ledger: &Ledger,
+        rule: Rule,
+        is_owner: &impl Fn(&str) -> bool,
+    ) -> Result<Verdict, DecideError> {
+        let Self { provider, facts, token, source, .. } = self;
+        let consulted = ledger.consult(provider.name, &facts.claims).await?;
+        let at = Circumstances { provider, rule, source: source.as_ref(), token: token.as_ref() };
+        let verdict = decide(facts, &consulted, at);
+        let is_there = |it: &TenantId| is_owner(it.as_str());
+        if verdict.tenant().is_none_or(is_there) { Ok(verdict) } else { Ok(verdict.disowned()) }
     }
 }
 
@@ -182,20 +263,10 @@ fn settle(
     if !is_open(&event) {
         return Err(DecideError::NotQuarantined);
     }
-    if wish.tenant.as_ref().is_some_and(|it| !inner.is_owner(it.as_str())) {
-        return Err(DecideError::NoSuchTenant);
-    }
-    let decision = Decision {
-        event: id,
-        kind: wish.kind,
-        tenant: wish.tenant,
-        adopts: wish.adopting.is_some(),
-        at: author.at,
-        by: author.by,
-        correlation_id: author.correlation_id,
-    };
+    let is_owner = |it: &TenantId| inner.is_owner(it.as_str());
+    let (decision, adopting) = wish.decision(id, author, is_owner)?;
     inner.registry.add_decision_now(&decision, event.seq).map_err(|error| registry(&error))?;
-    if let Some(adopting) = wish.adopting {
+    if let Some(adopting) = adopting {
         adopting.keep(event.seq);
     }
     let reader = inner.library.reader.clone();
@@ -203,26 +274,15 @@ fn settle(
     Ok(look(inner, id)?.0)
 }
 
-/// The event as it is now, and what is needed to judge it again.
-fn case(inner: &Inner, id: EventId) -> Result<Case, DecideError> {
-    let (event, facts) = look(inner, id)?;
-    if !event.awaits_an_owner() {
-        return Err(DecideError::NotQuarantined);
-    }
-    let provider = provider::named(&event.provider).ok_or(DecideError::NotQuarantined)?;
-    let Read { facts, token, source } = facts;
-    Ok(Case { event, provider, facts, token, source })
-}
-
 /// What a head says of the body and the way that an event came.
-struct Read {
+pub(crate) struct Read {
     facts: Facts,
     token: Option<TenantId>,
     source: Option<TenantId>,
 }
 
 impl Read {
-    fn of<H>(head: &EventHead<'_, H>) -> Self {
+    pub(crate) fn of<H>(head: &EventHead<'_, H>) -> Self {
         let tenant = |text: Option<&str>| text.and_then(|it| TenantId::parse(it).ok());
         let claims = head.claims.iter();
         let facts = Facts {
@@ -265,7 +325,7 @@ fn look(inner: &Inner, id: EventId) -> Result<(Event, Read), DecideError> {
     inner.pool.read(None, read).map_err(|error| unavailable(&error))?
 }
 
-fn unavailable(error: &ReadError) -> DecideError {
+pub(crate) fn unavailable(error: &ReadError) -> DecideError {
     DecideError::Unavailable(match error {
         ReadError::Behind => Unavailable::Behind,
         ReadError::Damaged | ReadError::Io(_) => {

@@ -16,13 +16,14 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::blobs::{BlobWriter, blocking};
+use crate::body::Body;
 use crate::door::{Entry, Placed, Role};
 use crate::error::{OpenError, ReadError, Unavailable};
 use crate::filter::{EventFilter, Order, Page, RejectionFilter};
 use crate::inner::{Inner, Large};
 use crate::layout::EVENTS;
 use crate::ledger::{Adopting, Ledger};
-use crate::library::{Body, Library, Shown, Stretch};
+use crate::library::{Library, Shown, Stretch};
 use crate::lock;
 use crate::opening;
 use crate::options::Options;

@@ -30,6 +30,7 @@ use crate::error::{ReadError, Unavailable};
 use crate::index::Victim;
 use crate::index::pool::Pool;
 use crate::index::victims::{Part, Whose, all_before, swept, unowned_siblings, victims};
+use crate::keeper::Erasing;
 use crate::layout::{self, LOGS, Layout};
 use crate::library::Library;
 use crate::lock;
@@ -37,11 +38,12 @@ use crate::options::Hook;
 use crate::record::EventId;
 use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
 use crate::rejections::{Rejections, now};
+use crate::retention::Retention;
 use crate::scrub::Scrubbed;
 
 /// Events erased at once: two syncs of the disk, one transaction of the index, and one of
 /// the registry for them all.
-const ERASED_AT_ONCE: u32 = 512;
+pub(crate) const ERASED_AT_ONCE: u32 = 512;
 
 /// How long the index may take for a piece of work, before the erasure is begun again.
 const INDEX_WAIT_MAX: Duration = Duration::from_mins(5);
@@ -73,6 +75,8 @@ pub(crate) fn is_foreign(text: &str) -> bool {
 pub(crate) enum Stop {
     #[error("the store is closing")]
     Closing,
+    #[error("another node erases now")]
+    Elsewhere,
     #[error("the index cannot be changed: {0}")]
     Index(Unavailable),
     #[error("the index cannot be read")]
@@ -110,13 +114,6 @@ pub(crate) struct Eraser {
 }
 
 impl Eraser {
-    /// Carries out every erasure that is not done.
-    pub(crate) fn finish_all(&self) -> Result<(), Stop> {
-        let _turn = lock(&self.turn);
-        let running = self.registry.running_erasures().map_err(Stop::Registry)?;
-        self.finish(&running).map(drop)
-    }
-
     /// Carries out erasures; gives how many events that were.
     pub(crate) fn finish(&self, erasures: &[Erasure]) -> Result<u64, Stop> {
         if erasures.is_empty() {
@@ -325,6 +322,22 @@ impl Eraser {
         }
         std::thread::sleep(SIDE_FILE_RETRY);
         Ok(())
+    }
+}
+
+impl Erasing for Eraser {
+    fn finish_all(&self) -> Result<(), Stop> {
+        let _turn = lock(&self.turn);
+        let running = self.registry.running_erasures().map_err(Stop::Registry)?;
+        self.finish(&running).map(drop)
+    }
+
+    fn sweep(&self, sources: &Retention, now: Timestamp) -> Result<u64, Stop> {
+        Self::sweep(self, sources, now)
+    }
+
+    fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 }
 

@@ -320,6 +320,19 @@ impl<H> EventHead<'_, H> {
 }
 
 impl EventHead<'_, HeaderList<'_>> {
+    /// What stays of it once the event is erased: what proves that it came, and nothing that
+    /// names anybody.
+    pub(crate) fn skeleton(self) -> Self {
+        Self {
+            headers: HeaderList::default(),
+            tenant: None,
+            token_tenant: None,
+            source_tenant: None,
+            blob: None,
+            ..self.unnamed()
+        }
+    }
+
     /// The event, with what became of it.
     pub(crate) fn into_event(self, since: Since) -> Event {
         let head = if since.is_erased {

@@ -14,6 +14,7 @@ use crate::blobs::Blobs;
 use crate::bloom::Key;
 use crate::dedupe::Known;
 use crate::door::{Door, Entry, Placed, Question};
+use crate::erasure::Eraser;
 use crate::error::{ReadError, Unavailable};
 use crate::head;
 use crate::index::Row;
@@ -51,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) library: Library,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) rejections: Arc<Rejections>,
-    pub(crate) keeper: Keeper,
+    pub(crate) keeper: Keeper<Eraser>,
     /// One decision after the other.
     pub(crate) deciding: Arc<Mutex<()>>,
     pub(crate) unproven_peers: Mutex<Peers>,

@@ -2,14 +2,13 @@
 //! did not finish, and erases what is too old.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hookgate_core::time::Timestamp;
 
-use crate::erasure::{Eraser, Stop};
+use crate::erasure::Stop;
 use crate::lock;
 use crate::rejections::now;
 use crate::retention::Retention;
@@ -21,10 +20,22 @@ const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 /// How long an erasure that failed rests before it goes on.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// Who erases, for the thread to tell when.
+pub(crate) trait Erasing: Send + Sync + 'static {
+    /// Carries out every erasure that is not done.
+    fn finish_all(&self) -> Result<(), Stop>;
+
+    /// Erases what is too old; gives how many events that were.
+    fn sweep(&self, sources: &Retention, now: Timestamp) -> Result<u64, Stop>;
+
+    /// Stops as soon as it can.
+    fn stop(&self);
+}
+
 /// The thread, and how to talk to it.
 #[derive(Debug)]
-pub(crate) struct Keeper {
-    pub(crate) eraser: Arc<Eraser>,
+pub(crate) struct Keeper<E> {
+    pub(crate) eraser: Arc<E>,
     bell: Arc<Bell>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -44,15 +55,15 @@ struct State {
     retention: Retention,
 }
 
-impl Keeper {
+impl<E: Erasing> Keeper<E> {
     /// Starts the thread, unless nobody wants it.
-    pub(crate) fn start(eraser: Eraser, is_wanted: bool) -> io::Result<Self> {
+    pub(crate) fn start(eraser: E, is_wanted: bool) -> io::Result<Self> {
         let (eraser, bell) = (Arc::new(eraser), Arc::new(Bell::default()));
         let thread = if is_wanted {
             lock(&bell.state).has_work = true;
             let (eraser, bell) = (Arc::clone(&eraser), Arc::clone(&bell));
             let builder = thread::Builder::new().name("keeper".to_owned());
-            Some(builder.spawn(move || run(&eraser, &bell))?)
+            Some(builder.spawn(move || run(&*eraser, &bell))?)
         } else {
             None
         };
@@ -83,7 +94,7 @@ impl Keeper {
 
     /// Tells the thread to end; an erasure goes on at the next start.
     pub(crate) fn stop(&self) {
-        self.eraser.is_stopping.store(true, Ordering::Relaxed);
+        self.eraser.stop();
         lock(&self.bell.state).is_stopping = true;
         self.bell.rung.notify_one();
     }
@@ -105,7 +116,7 @@ enum Call {
     Stop,
 }
 
-fn run(eraser: &Eraser, bell: &Bell) {
+fn run(eraser: &impl Erasing, bell: &Bell) {
     loop {
         let done = match bell.wait() {
             Call::Erase => eraser.finish_all(),
@@ -115,6 +126,7 @@ fn run(eraser: &Eraser, bell: &Bell) {
         match done {
             Ok(()) => {}
             Err(Stop::Closing) => return,
+            Err(Stop::Elsewhere) => bell.rest(),
             Err(error) => {
                 tracing::error!(
                     error = %error,

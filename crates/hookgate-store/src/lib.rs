@@ -32,6 +32,7 @@ mod archive;
 mod attribute;
 mod blobs;
 mod bloom;
+mod body;
 mod conversations;
 mod decide;
 mod dedupe;
@@ -72,13 +73,14 @@ pub use crate::postgres::{
 pub use archive::Archive;
 pub use attribute::Admitted;
 pub use blobs::BlobWriter;
+pub use body::{Body, Large};
 pub use decide::DecideError;
 pub use erasure::foreign;
 pub use error::{OpenError, ReadError, Unavailable};
 pub use filter::{EventFilter, Order, Page, RejectionFilter};
 pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
 pub use ledger::{Adopting, ENTRIES_MAX, Ledger, Taken};
-pub use library::{Body, Stretch};
+pub use library::Stretch;
 pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,

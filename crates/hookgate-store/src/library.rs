@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io;
 
-use bytes::Bytes;
 use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::headers::Headers;
 use hookgate_core::tenant::Scope;
 use hookgate_journal::{Payload, Reader, Record};
 use rusqlite::Connection;
 
+use crate::body::{Body, Large};
 use crate::error::ReadError;
 use crate::filter::{EventFilter, Order, Page};
 use crate::head::{self, EventHead, Since};
@@ -20,34 +20,8 @@ use crate::record::{Event, EventId, Status};
 /// The most that one page holds: what is in memory at once, with all headers.
 const PAGE_MAX: usize = 10_000;
 
-/// The bytes of a stored body.
-#[derive(Debug)]
-pub enum Body {
-    /// In memory.
-    Whole(Bytes),
-    /// In a file.
-    File(File, u64),
-}
-
-impl Body {
-    /// Its length in bytes.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        match self {
-            Self::Whole(bytes) => bytes.len() as u64,
-            Self::File(_, bytes) => *bytes,
-        }
-    }
-
-    /// Whether it has no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// A piece of the order of all events.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stretch {
     /// Those that can be read.
     pub events: Vec<Event>,
@@ -66,7 +40,7 @@ pub(crate) enum Shown {
 
 impl Shown {
     /// The filter for somebody confined to this scope; nothing if nothing can match.
-    fn within(self, scope: &Scope, filter: &EventFilter) -> Option<EventFilter> {
+    pub(crate) fn within(self, scope: &Scope, filter: &EventFilter) -> Option<EventFilter> {
         let mut filter = filter.clone();
         let Some(tenant) = scope.tenant() else { return Some(filter) };
         let tenant = tenant.as_str();
@@ -85,7 +59,7 @@ impl Shown {
 
     /// The event as somebody confined to this scope may see it here: whoever is named by a
     /// contradiction learns nothing else of it.
-    fn of(self, scope: &Scope, mut event: Event) -> Event {
+    pub(crate) fn of(self, scope: &Scope, mut event: Event) -> Event {
         if self == Self::Violations && scope.tenant().is_some() {
             event.external_id = None;
             event.conversation_id = None;
@@ -133,44 +107,18 @@ impl Library {
         shelves: &[&Connection],
         (scope, shown): (&Scope, Shown),
         filter: &EventFilter,
-        mut page: Page,
+        page: Page,
     ) -> Result<Stretch, ReadError> {
-        let limit = page.limit.min(PAGE_MAX);
-        let (mut events, mut unreadable) = (Vec::new(), 0_u64);
-        let Some(filter) = shown.within(scope, filter) else {
-            return Ok(Stretch { events, unreadable });
-        };
-        // What was overwritten between the index and the journal leaves room for more.
-        while events.len() < limit {
-            page.limit = limit.saturating_sub(events.len());
+        let Some(filter) = shown.within(scope, filter) else { return Ok(Stretch::default()) };
+        let look = |page| {
             let found = look_up(shelves, shown, &filter, page)?;
-            let Some(last) = found.last().map(|it| it.seq) else { break };
-            page.after = Some(last);
-            let is_end = found.len() < page.limit;
-            for found in found {
-                if !shown.shows(scope, &found) {
-                    continue;
-                }
-                let seq = found.seq;
-                match self.event(shelves, scope, found) {
-                    Ok(Some(event)) => events.push(shown.of(scope, event)),
-                    Ok(None) => unreadable = unreadable.saturating_add(1),
-                    // One that is damaged does not hide the others.
-                    Err(ReadError::Damaged) => {
-                        unreadable = unreadable.saturating_add(1);
-                        tracing::warn!(
-                            event.seq = seq,
-                            "an event is damaged and left out of a list"
-                        );
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            if is_end {
-                break;
-            }
-        }
-        Ok(Stretch { events, unreadable })
+            let places =
+                found.into_iter().map(|it| (it.seq, Some(it).filter(|it| shown.shows(scope, it))));
+            Ok(places.collect())
+        };
+        fill(page, look, |found| {
+            Ok(self.event(shelves, scope, found)?.map(|event| shown.of(scope, event)))
+        })
     }
 
     /// The place of an event that is within the scope.
@@ -211,12 +159,7 @@ impl Library {
             let decision = query::decided(shelf, since.seq).map_err(ReadError::database)?;
             since.decision = since.decision.or(decision);
         }
-        let mut event = head.into_event(since);
-        // A contradiction is shown by the names of both sides, which its list hides.
-        if event.status == Status::Accepted {
-            hide_others(&mut event, scope);
-        }
-        Ok(Some(event))
+        Ok(Some(event_of(head, since, scope)))
     }
 
     /// Something of an event's head; nothing if it was overwritten since.
@@ -255,6 +198,53 @@ impl Library {
             Err(error) => ReadError::journal(error).map_or(Ok(None), Err),
         }
     }
+}
+
+/// Fills a page: `look` gives the places of one, nothing for what is hidden there, and `read`
+/// what is at a place, nothing if it was overwritten since. What cannot be read leaves room
+/// for more.
+pub(crate) fn fill<T>(
+    mut page: Page,
+    mut look: impl FnMut(Page) -> Result<Vec<(u64, Option<T>)>, ReadError>,
+    mut read: impl FnMut(T) -> Result<Option<Event>, ReadError>,
+) -> Result<Stretch, ReadError> {
+    let limit = page.limit.min(PAGE_MAX);
+    let mut stretch = Stretch::default();
+    while stretch.events.len() < limit {
+        page.limit = limit.saturating_sub(stretch.events.len());
+        let found = look(page)?;
+        let Some((last, _)) = found.last() else { break };
+        page.after = Some(*last);
+        let is_end = found.len() < page.limit;
+        for (seq, place) in found {
+            let Some(place) = place else { continue };
+            match read(place) {
+                Ok(Some(event)) => stretch.events.push(event),
+                Ok(None) => stretch.unreadable = stretch.unreadable.saturating_add(1),
+                // One that is damaged does not hide the others.
+                Err(ReadError::Damaged) => {
+                    stretch.unreadable = stretch.unreadable.saturating_add(1);
+                    tracing::warn!(event.seq = seq, "an event is damaged and left out of a list");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if is_end {
+            break;
+        }
+    }
+    Ok(stretch)
+}
+
+/// The event of a head with what became of it, as somebody confined to this scope may see
+/// it: what is another's in it is left out.
+pub(crate) fn event_of(head: EventHead<'_>, since: Since, scope: &Scope) -> Event {
+    let mut event = head.into_event(since);
+    // A contradiction is shown by the names of both sides, which its list hides.
+    if event.status == Status::Accepted {
+        hide_others(&mut event, scope);
+    }
+    event
 }
 
 /// Looks on all shelves, and takes what comes first in the order of the page.
@@ -312,5 +302,9 @@ pub(crate) fn file_body(file: io::Result<File>, bytes: u64) -> Result<Option<Bod
         file => file.map_err(ReadError::Io)?,
     };
     let length = file.metadata().map_err(ReadError::Io)?.len();
-    if length == bytes { Ok(Some(Body::File(file, bytes))) } else { Err(ReadError::Damaged) }
+    if length == bytes {
+        Ok(Some(Body::Large(Large::file(file, bytes))))
+    } else {
+        Err(ReadError::Damaged)
+    }
 }

@@ -15,11 +15,12 @@ use hookgate_journal::{Journal, Payload, Position, Reader, Record, Ticket};
 use uuid::Uuid;
 
 use crate::blobs::Blobs;
+use crate::body::Body;
 use crate::error::ReadError;
 use crate::filter::{Order, Page, RejectionFilter};
 use crate::head::{self, REJECTION, RejectionHead, SETTLEMENT, SettlementHead, SlimRejection};
 use crate::layout::{self, Layout, REJECTIONS};
-use crate::library::{Body, file_body};
+use crate::library::file_body;
 use crate::lock;
 use crate::peers::Peers;
 use crate::prepare::{self, Stamp};

@@ -21,8 +21,8 @@ use crate::index::victims::{Whose, before_segment, oldest_needed};
 use crate::index::{self, Dropped};
 use crate::layout::EVENTS;
 use crate::lock;
-use crate::registry::ErasureTarget;
 use crate::registry::later::DroppedKey;
+use crate::registry::{ErasureTarget, Registry};
 
 /// Milliseconds of a day.
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -40,30 +40,75 @@ fn cutoff(now: Timestamp, days: u32) -> Timestamp {
     Timestamp::from_millis(day.saturating_mul(DAY))
 }
 
+/// What is to be erased for its age: of each tenant and of each source. `has_victims` says
+/// whether there are events; where nothing is to be erased of a source, `expire` takes what
+/// of it was refused.
+pub(crate) fn targets(
+    registry: &Registry,
+    (sources, now): (&Retention, Timestamp),
+    has_victims: impl Fn(Whose<'_>, Timestamp) -> Result<bool, Stop>,
+    expire: impl Fn(&str, Timestamp) -> Result<(), Stop>,
+) -> Result<Vec<ErasureTarget>, Stop> {
+    let mut targets = Vec::new();
+    for (tenant, days) in tenants(registry) {
+        let at = cutoff(now, days);
+        let has_victims = has_victims(Whose::Tenant(tenant.as_str()), at)?;
+        let target = ErasureTarget::Before { at, tenant: Some(tenant), source: None };
+        if has_victims || has_rows(registry, &target)? {
+            targets.push(target);
+        }
+    }
+    for (source, days) in sources {
+        let at = cutoff(now, *days);
+        let target = ErasureTarget::Before { at, tenant: None, source: Some(source.clone()) };
+        if has_victims(Whose::Source(source), at)? || has_rows(registry, &target)? {
+            targets.push(target);
+        } else {
+            expire(source, at)?;
+        }
+    }
+    Ok(targets)
+}
+
+/// Whether a tool call or a delivery is too old: one that began just after midnight is so
+/// a day after its event.
+fn has_rows(registry: &Registry, target: &ErasureTarget) -> Result<bool, Stop> {
+    let has = registry.has_tool_calls(target).map_err(Stop::Registry)?;
+    Ok(has || registry.has_deliveries(target).map_err(Stop::Registry)?)
+}
+
+/// Tenants whose events are not kept for ever.
+fn tenants(registry: &Registry) -> Vec<(TenantId, u32)> {
+    let memory = registry.shared().memory();
+    let tenants = memory.tenants.values().filter(|it| !it.erasing);
+    tenants.filter_map(|it| Some((it.id.clone(), it.retention_days?))).collect()
+}
+
+/// Why a sweep was not made, for who asked for it.
+pub(crate) fn unswept(error: Stop) -> Unavailable {
+    match error {
+        Stop::Closing => Unavailable::Closing,
+        Stop::Index(error) => error,
+        Stop::Elsewhere | Stop::Read(ReadError::Behind) => Unavailable::Behind,
+        error => {
+            tracing::error!(error = %error, "what is too old could not be erased");
+            Unavailable::Failed
+        }
+    }
+}
+
 impl Eraser {
     /// Erases what is too old; gives how many events that were.
     pub(crate) fn sweep(&self, sources: &Retention, now: Timestamp) -> Result<u64, Stop> {
         // What has its place is in the index.
         self.change(|_| Ok(()))?;
-        let mut targets = Vec::new();
-        for (tenant, days) in self.tenants() {
-            let at = cutoff(now, days);
-            let has_victims = self.has_victims(Whose::Tenant(tenant.as_str()), at)?;
-            let target = ErasureTarget::Before { at, tenant: Some(tenant), source: None };
-            if has_victims || self.has_rows(&target)? {
-                targets.push(target);
-            }
-        }
-        for (source, days) in sources {
-            let at = cutoff(now, *days);
-            let target = ErasureTarget::Before { at, tenant: None, source: Some(source.clone()) };
-            if self.has_victims(Whose::Source(source), at)? || self.has_rows(&target)? {
-                targets.push(target);
-            } else {
-                // The ring of refused requests has no index.
-                self.rejections.expire(source, at).map_err(Stop::Io)?;
-            }
-        }
+        let targets = targets(
+            &self.registry,
+            (sources, now),
+            |whose, at| self.has_victims(whose, at),
+            // The ring of refused requests has no index.
+            |source, at| self.rejections.expire(source, at).map_err(Stop::Io),
+        )?;
         let _turn = lock(&self.turn);
         let mut erasures = Vec::with_capacity(targets.len());
         for target in targets {
@@ -71,24 +116,10 @@ impl Eraser {
             erasures.push(erasure.into_inner());
         }
         let events = self.finish(&erasures)?;
-        if !sources.is_empty() || !self.tenants().is_empty() {
+        if !sources.is_empty() || !tenants(&self.registry).is_empty() {
             self.drop_segments()?;
         }
         Ok(events)
-    }
-
-    /// Whether a tool call or a delivery is too old: one that began just after midnight is so
-    /// a day after its event.
-    fn has_rows(&self, target: &ErasureTarget) -> Result<bool, Stop> {
-        let has = self.registry.has_tool_calls(target).map_err(Stop::Registry)?;
-        Ok(has || self.registry.has_deliveries(target).map_err(Stop::Registry)?)
-    }
-
-    /// Tenants whose events are not kept for ever.
-    fn tenants(&self) -> Vec<(TenantId, u32)> {
-        let memory = self.registry.shared().memory();
-        let tenants = memory.tenants.values().filter(|it| !it.erasing);
-        tenants.filter_map(|it| Some((it.id.clone(), it.retention_days?))).collect()
     }
 
     /// Drops the segments at the front of the log of which nothing is needed. The keys of
@@ -163,15 +194,7 @@ impl Embedded {
         let inner = std::sync::Arc::clone(self.inner());
         let sweeping = tokio::task::spawn_blocking(move || inner.keeper.sweep(now));
         let swept = sweeping.await.unwrap_or(Err(Stop::Closing));
-        swept.map_err(|error| match error {
-            Stop::Closing => Unavailable::Closing,
-            Stop::Index(error) => error,
-            Stop::Read(ReadError::Behind) => Unavailable::Behind,
-            error => {
-                tracing::error!(error = %error, "what is too old could not be erased");
-                Unavailable::Failed
-            }
-        })
+        swept.map_err(unswept)
     }
 }
 

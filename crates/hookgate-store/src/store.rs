@@ -16,12 +16,13 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::blobs::BlobWriter;
+use crate::body::Body;
 use crate::decide::DecideError;
 use crate::embedded::Embedded;
 use crate::error::{OpenError, ReadError, Unavailable};
 use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::ledger::{Adopting, Ledger};
-use crate::library::{Body, Stretch};
+use crate::library::Stretch;
 use crate::options::Options;
 use crate::postgres::Node;
 use crate::receipt::Receipt;

@@ -25,7 +25,7 @@ async fn stored(bench: &Bench) -> Vec<u8> {
     let event = bench.events().await.remove(0);
     match within("the body", bench.store.body(&Scope::Operator, event.id)).await.unwrap().unwrap() {
         hookgate_store::Body::Whole(bytes) => bytes.to_vec(),
-        hookgate_store::Body::File(mut file, _) => {
+        hookgate_store::Body::Large(mut file) => {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).unwrap();
             bytes

@@ -8,8 +8,8 @@ use postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::blobs::Blobs;
+use crate::body::{Body, Large};
 use crate::error::ReadError;
-use crate::library::Body;
 use crate::options::Ring;
 use crate::rejections::now;
 
@@ -111,7 +111,7 @@ pub(super) fn fetch(
         return Err(ReadError::Damaged);
     }
     file.seek(SeekFrom::Start(0)).map_err(ReadError::Io)?;
-    Ok(Some(Body::File(file, bytes)))
+    Ok(Some(Body::Large(Large::file(file, bytes))))
 }
 
 /// A file without a name.

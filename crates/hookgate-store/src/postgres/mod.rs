@@ -23,23 +23,29 @@ mod erase;
 mod fault;
 mod large;
 mod opening;
+mod pieces;
+mod pool;
+mod query;
 mod queue;
 mod read;
+#[cfg(test)]
+mod reading_tests;
 mod rings;
 mod role;
+mod spans;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod url;
+mod victims;
 mod wire;
 mod writer;
 
 use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use hookgate_core::secret::MaskKey;
 use hookgate_journal::{Health, Statistics};
@@ -49,12 +55,16 @@ use uuid::Uuid;
 
 use self::append::UPLOADS_MAX;
 use self::connect::PORT_OF_POOLERS;
+use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
+pub(crate) use self::pieces::Pieces;
+use self::pool::{Pool, discard};
 pub use self::role::{APP_ROLE, RoleError, ensure_role};
 pub use self::url::{PgSettings, PgUrlError, is_url};
 pub(crate) use self::writer::Connect;
 use self::writer::Desk;
 use crate::error::Unavailable;
+use crate::keeper::Keeper;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::lock;
@@ -93,8 +103,10 @@ struct Inner {
     space: Space,
     volatile: Option<&'static str>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Changes whenever an erasure has come further.
-    erasing: watch::Sender<u64>,
+    /// For who reads, decides and erases.
+    pool: Pool,
+    /// Erases.
+    keeper: Keeper<Eraser>,
 }
 
 /// Closes a node.
@@ -113,6 +125,11 @@ impl Node {
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    /// The connections of who reads, decides and erases.
+    fn pool(&self) -> &Pool {
+        &self.inner.pool
     }
 
     pub(crate) fn mask_key(&self) -> &MaskKey {
@@ -169,6 +186,7 @@ impl Node {
 impl Inner {
     /// Commits what waits, and ends the threads. Blocks. Twice is fine.
     fn close(&self) {
+        self.keeper.stop();
         self.desk.queue.close();
         self.ring.close();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
@@ -176,22 +194,11 @@ impl Inner {
                 tracing::error!("a thread that writes to PostgreSQL ended in a panic");
             }
         }
+        self.keeper.join();
         let mut clients: Vec<Client> = lock(&self.ring_reader).take().into_iter().collect();
         clients.extend(self.uploads.iter().filter_map(|it| lock(it).take()));
         discard(clients);
         self.registry.close();
-    }
-}
-
-/// Closes connections on a thread of their own: each has a runtime within, which must not end
-/// inside of another.
-fn discard(clients: Vec<Client>) {
-    if clients.is_empty() {
-        return;
-    }
-    let closing = thread::Builder::new().name("goodbye".to_owned()).spawn(move || drop(clients));
-    if let Err(error) = closing {
-        tracing::warn!(error = %error, "connections to PostgreSQL could not be closed");
     }
 }
 
@@ -203,8 +210,4 @@ impl fmt::Debug for Node {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Node").finish_non_exhaustive()
     }
-}
-
-fn absent() -> io::Error {
-    io::Error::other("this build cannot speak to PostgreSQL yet")
 }

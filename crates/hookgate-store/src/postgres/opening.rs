@@ -8,11 +8,14 @@ use std::thread;
 use tokio::sync::watch;
 
 use super::counters::Counters;
+use super::erase::Eraser;
+use super::pool::Pool;
 use super::queue::Queue;
 use super::writer::{Connect, Desk, Writer};
 use super::{End, Inner, Node, large, rings};
 use crate::blobs::Blobs;
 use crate::error::OpenError;
+use crate::keeper::Keeper;
 use crate::layout::{self, Layout};
 use crate::ledger::Ledger;
 use crate::options::Options;
@@ -67,6 +70,10 @@ impl Node {
         let ledger = Ledger::new(&registry, desk.listed.subscribe());
         let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
         let writer = Writer::new(Arc::clone(&desk), Arc::clone(&connect), options.unproven);
+        let pool = Pool::new(Arc::clone(&connect));
+        let eraser = Eraser::new(registry.clone(), pool.clone(), options.erasing.clone());
+        let keeper = Keeper::start(eraser, options.housekeeping)
+            .map_err(failed("starting a thread for", folder))?;
         let inner = Arc::new(Inner {
             registry,
             ledger,
@@ -82,7 +89,8 @@ impl Node {
             space,
             volatile: space::volatile(folder),
             threads: Mutex::default(),
-            erasing: watch::Sender::new(0),
+            pool,
+            keeper,
             layout,
             options,
         });

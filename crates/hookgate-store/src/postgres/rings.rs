@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Inner, Node, large};
+use crate::body::Body;
 use crate::error::ReadError;
 use crate::filter::{Order, Page, RejectionFilter};
 use crate::head::{self, RejectionHead};
-use crate::library::Body;
 use crate::lock;
 use crate::peers::Peers;
 use crate::prepare::{self, Stamp};

@@ -1,0 +1,1 @@
+//! Reading, deciding and erasing, over a real PostgreSQL.
