@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 
 mod adoption;
+mod alerts;
 mod archive;
 mod bench;
 mod blobs;
@@ -18,6 +19,7 @@ mod index;
 mod ledger;
 mod ledger_model;
 mod maintenance;
+mod overdue;
 mod registry;
 mod registry_files;
 mod rejections;

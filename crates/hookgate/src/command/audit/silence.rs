@@ -1,5 +1,6 @@
 //! Sources from which nothing comes any more: a provider may have turned its webhook off.
 
+use hookgate_core::alert::{QUIET, RHYTHM_EVENTS_MAX, Rhythm, span};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{EventFilter, Order};
 use serde_json::Value;
@@ -8,19 +9,7 @@ use super::finding::{Finding, Severity};
 use super::sources::SourceFacts;
 use crate::stored::{List, Stored, Walk};
 
-/// A source is silent when nothing came for so many times its longest pause.
-const PAUSES: i64 = 3;
-
-/// No source is silent within this, in milliseconds: nights are quiet.
-const QUIET_MILLIS: i64 = 12 * 60 * 60 * 1000;
-
-/// How many events make a rhythm.
-const RHYTHM_EVENTS_MIN: usize = 10;
-
-/// How many of the latest events are looked at.
-const RHYTHM_EVENTS_MAX: usize = 1000;
-
-/// When the latest proven events of a source came, newest first. What nobody proved may
+/// When the latest proven events of a source came. What nobody proved may
 /// come from anybody, so it is no sign of life.
 pub(super) async fn times(stored: &Stored, source: &str) -> anyhow::Result<Vec<Timestamp>> {
     let filter = EventFilter { source: Some(source.to_owned()), ..EventFilter::default() };
@@ -31,33 +20,24 @@ pub(super) async fn times(stored: &Stored, source: &str) -> anyhow::Result<Vec<T
         let at = Timestamp::parse(event.get("received_at")?.as_str()?)?;
         is_proven.then_some(at)
     };
-    let mut times: Vec<Timestamp> = events.iter().filter_map(time).collect();
-    // A late event was received before those that stand behind it.
-    times.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(times)
+    Ok(events.iter().filter_map(time).collect())
 }
 
 /// Whether a source has gone silent, or never spoke.
 pub(super) fn judge(source: &SourceFacts, times: &[Timestamp], now: Timestamp) -> Option<Finding> {
-    let Some(&last) = times.first() else { return never(source) };
-    let pauses = times.windows(2).filter_map(|pair| match pair {
-        [later, earlier] => Some(later.millis().saturating_sub(earlier.millis())),
-        _ => None,
-    });
-    let longest = pauses.max().filter(|_| times.len() >= RHYTHM_EVENTS_MIN)?;
-    let silence = now.millis().saturating_sub(last.millis());
-    let is_silent = silence > longest.saturating_mul(PAUSES).max(QUIET_MILLIS);
-    is_silent.then(|| {
+    let Some(rhythm) = Rhythm::of(times.to_vec()) else { return never(source) };
+    let longest = rhythm.longest?;
+    rhythm.silence(now, QUIET).map(|silence| {
         let what = format!(
             "silent for {}; the longest pause among its latest {} events was {}",
-            hours(silence),
-            times.len(),
-            hours(longest)
+            span(silence),
+            rhythm.events,
+            span(longest)
         );
         let advice = "see whether the platform turned the webhook off or its URL changed: ElevenLabs \
                       does so by itself after failures; `hookgate doctor` prints the URL to paste";
         Finding::of_source(Severity::Human, "silent", &source.name, what, advice)
-            .shown_by([format!("the last one came at {last}")])
+            .shown_by([format!("the last one came at {}", rhythm.last)])
     })
 }
 
@@ -68,16 +48,6 @@ fn never(source: &SourceFacts) -> Option<Finding> {
                       with a token was shown when it was made; `hookgate send` tries it out";
         Finding::of_source(Severity::Note, "silent", &source.name, what, advice)
     })
-}
-
-/// A time span as people say it.
-fn hours(millis: i64) -> String {
-    let minutes = millis / 60_000;
-    match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]
