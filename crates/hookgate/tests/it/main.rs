@@ -7,6 +7,7 @@
     reason = "a test may fail loudly"
 )]
 
+mod alerts;
 mod audit;
 mod bench;
 mod bundle;

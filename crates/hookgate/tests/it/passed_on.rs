@@ -11,17 +11,19 @@ use serde_json::Value;
 
 use crate::bench::{Bench, Gateway, PATIENCE};
 
-const TOKEN: &str = "operator-0123456789abcdef";
-const SECRET: &str = "vapi-0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "operator-0123456789abcdef";
+pub(crate) const SECRET: &str = "vapi-0123456789abcdef0123456789abcdef";
 
 /// A delivery as it came: its headers and its body.
-struct Arrived {
-    headers: BTreeMap<String, String>,
-    body: String,
+pub(crate) struct Arrived {
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 /// A receiver that answers the n-th request with what `answer` says; 0 hangs up.
-fn receiver(answer: impl Fn(usize) -> u16 + Send + 'static) -> (SocketAddr, Receiver<Arrived>) {
+pub(crate) fn receiver(
+    answer: impl Fn(usize) -> u16 + Send + 'static,
+) -> (SocketAddr, Receiver<Arrived>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (send, arrived) = channel();
@@ -71,7 +73,7 @@ fn gateway(bench: &mut Bench) -> Gateway {
     bench.serve(&[])
 }
 
-fn send(gateway: &Gateway, number: usize) -> String {
+pub(crate) fn send(gateway: &Gateway, number: usize) -> String {
     let body = format!(
         r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"call_{number}"}},"n":{number}}}}}"#
     );
