@@ -167,6 +167,9 @@ fn fault_of_server(code: &SqlState, words: &str) -> ConnectFault {
         // pgbouncer says everything under one code ("protocol violation").
         _ if words.contains("authentication failed") => ConnectFault::Denied,
         _ if words.contains("no such database") => ConnectFault::NoDatabase,
+        _ if words.contains("database") && words.contains("does not exist") => {
+            ConnectFault::NoDatabase
+        }
         _ if words.contains("statement pooling") => ConnectFault::TransactionPooler,
         _ if words.contains("query_wait_timeout") || words.contains("no more connections") => {
             ConnectFault::Full

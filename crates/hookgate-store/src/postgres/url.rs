@@ -39,8 +39,32 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_mins(5);
 /// For how long a statement may run that says nothing else.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// What a parameter's name looks like; anything else is not repeated in an error.
-const NAME_BYTES_MAX: usize = 40;
+/// Parameters that others understand. Only these are named in an error: behind an `&`
+/// that was not encoded, anything else may be the rest of a password.
+const KNOWN_ELSEWHERE: [&str; 22] = [
+    "hostaddr",
+    "passfile",
+    "service",
+    "servicefile",
+    "client_encoding",
+    "fallback_application_name",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+    "gssencmode",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "sslnegotiation",
+    "load_balance_hosts",
+    "require_auth",
+    "pgbouncer",
+    "connection_limit",
+    "schema",
+];
 
 /// The parameters that are understood.
 const PARAMETERS: &str = "application_name, channel_binding, connect_timeout, dbname, host, \
@@ -103,7 +127,9 @@ pub enum PgUrlError {
     )]
     Host,
     /// A parameter that is not understood.
-    #[error("its parameter{0} is not understood: there are {PARAMETERS}")]
+    #[error(
+        "its parameter{0} is not understood: there are {PARAMETERS}. In a password write & as %26"
+    )]
     Parameter(String),
     /// A parameter with a value that it cannot have.
     #[error("its parameter {0} must be {1}")]
@@ -296,10 +322,10 @@ impl Parts {
             // Written by Supabase and others into the URLs of their transaction poolers.
             "pgbouncer" if value == "true" => return Err(PgUrlError::TransactionPooler),
             _ => {
-                let is_name = name.len() <= NAME_BYTES_MAX
-                    && name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
-                let name = if is_name { format!(" {name}") } else { String::new() };
-                return Err(PgUrlError::Parameter(name));
+                let name = KNOWN_ELSEWHERE.into_iter().find(|it| *it == name);
+                return Err(PgUrlError::Parameter(
+                    name.map_or_else(String::new, |it| format!(" {it}")),
+                ));
             }
         }
         Ok(())

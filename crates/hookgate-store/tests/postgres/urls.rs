@@ -66,25 +66,25 @@ fn a_url_that_cannot_be_meant_is_refused_with_what_to_write() {
 fn no_piece_of_a_password_is_shown_wherever_it_was_written() {
     // A password with each character that means something in a URL, not encoded.
     let passwords = [
-        "sesame",
-        "ses@ame",
-        "ses/ame",
-        "ses?ame",
-        "ses#ame",
-        "ses:ame",
-        "12/ses@ame",
-        "12?ses@ame",
-        "ses@ame/x",
-        "ses&ame",
-        "ses%ame",
-        "ses@ame:1",
-        "1@ses@ame",
-        "@sesame",
-        "12#sesame",
-        "1?sesame=ame",
-        "ses=ame",
-        "ses,ame",
-        "[sesame",
+        "xyzzyplugh",
+        "xyzzy@plugh",
+        "xyzzy/plugh",
+        "xyzzy?plugh",
+        "xyzzy#plugh",
+        "xyzzy:plugh",
+        "12/xyzzy@plugh",
+        "12?xyzzy@plugh",
+        "xyzzy@plugh/x",
+        "xyzzy&plugh",
+        "xyzzy%plugh",
+        "xyzzy@plugh:1",
+        "1@xyzzy@plugh",
+        "@xyzzyplugh",
+        "12#xyzzyplugh",
+        "1?xyzzyplugh=plugh",
+        "xyzzy=plugh",
+        "xyzzy,plugh",
+        "[xyzzyplugh",
     ];
     for password in passwords {
         for url in [
@@ -98,11 +98,11 @@ fn no_piece_of_a_password_is_shown_wherever_it_was_written() {
                 Ok(settings) => format!("{settings} {settings:?}"),
                 Err(error) => format!("{error} {error:?}"),
             };
-            assert!(!shown.contains("ses") && !shown.contains("ame\""), "{url} shows {shown}");
+            assert!(!shown.contains("xyzzy") && !shown.contains("plugh"), "{url} shows {shown}");
         }
     }
-    let given = PgSettings::parse("postgres://me@db/x").unwrap().or_password("sesame");
-    assert!(!format!("{given:?} {given} {given:#?}").contains("sesame"));
+    let given = PgSettings::parse("postgres://me@db/x").unwrap().or_password("xyzzyplugh");
+    assert!(!format!("{given:?} {given} {given:#?}").contains("xyzzyplugh"));
 }
 
 #[test]
