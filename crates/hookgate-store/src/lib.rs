@@ -68,7 +68,8 @@ mod store;
 mod view;
 
 pub use crate::postgres::{
-    APP_ROLE, ConnectError, ConnectFault, PgSettings, PgUrlError, RoleError, ensure_role, is_url,
+    APP_ROLE, ConnectError, ConnectFault, PgSettings, PgUrlError, RoleError, SEED_INTEGRATIONS_MAX,
+    SeedError, SeedIntegration, SeedIntegrations, ensure_role, is_url, seed_integrations,
 };
 pub use archive::Archive;
 pub use attribute::Admitted;

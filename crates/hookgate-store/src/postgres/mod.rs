@@ -32,6 +32,7 @@ mod read;
 mod reading_tests;
 mod rings;
 mod role;
+mod seed;
 mod spans;
 mod statement;
 #[cfg(test)]
@@ -60,6 +61,9 @@ pub use self::fault::{ConnectError, ConnectFault};
 pub(crate) use self::pieces::Pieces;
 use self::pool::{Pool, discard};
 pub use self::role::{APP_ROLE, RoleError, ensure_role};
+pub use self::seed::{
+    SEED_INTEGRATIONS_MAX, SeedError, SeedIntegration, SeedIntegrations, seed_integrations,
+};
 pub use self::url::{PgSettings, PgUrlError, is_url};
 pub(crate) use self::writer::Connect;
 use self::writer::Desk;

@@ -7,6 +7,7 @@ mod encryption;
 mod pooler;
 mod role;
 mod urls;
+mod views;
 
 use hookgate_store::{ConnectError, ConnectFault, PgSettings};
 use postgres::Client;
