@@ -242,6 +242,18 @@ impl Readable {
         self.verified.received()
     }
 
+    /// The request with its proof.
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// What its body says.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// What must be asked about.
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
@@ -295,20 +307,27 @@ impl Decided {
     /// [`Quarantined`]: store it as such and answer by [`Quarantined::told`].
     pub fn conclude(self) -> Result<Attributed, Box<Quarantined>> {
         let Self { readable: Readable { verified, facts }, decision } = self;
-        let cause = match (decision.conflict, decision.lack, decision.ownership) {
-            (Some(conflict), ..) => Some(Cause::Contradiction(conflict)),
-            (_, Some(Lack::Call), _) => Some(Cause::NoCall),
-            (_, Some(Lack::KnownCall), _) => Some(Cause::UnknownCall),
-            (_, Some(Lack::Organization), _) => Some(Cause::NoOrganization),
-            (_, _, Ownership::Unattributed) if decision.enforced => Some(Cause::Unattributed),
-            _ => None,
-        };
-        match cause {
+        match decision.cause() {
             None => Ok(Attributed { verified, facts, decision }),
             Some(cause) => {
                 let content = Content::Read(verified, facts, decision);
                 Err(Box::new(Quarantined { content, cause }))
             }
+        }
+    }
+}
+
+impl Decision {
+    /// Why what was decided so stands in quarantine; nothing: it may be acted on.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match (self.conflict, self.lack, self.ownership) {
+            (Some(conflict), ..) => Some(Cause::Contradiction(conflict)),
+            (_, Some(Lack::Call), _) => Some(Cause::NoCall),
+            (_, Some(Lack::KnownCall), _) => Some(Cause::UnknownCall),
+            (_, Some(Lack::Organization), _) => Some(Cause::NoOrganization),
+            (_, _, Ownership::Unattributed) if self.enforced => Some(Cause::Unattributed),
+            _ => None,
         }
     }
 }

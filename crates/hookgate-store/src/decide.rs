@@ -276,9 +276,9 @@ fn settle(
 
 /// What a head says of the body and the way that an event came.
 pub(crate) struct Read {
-    facts: Facts,
-    token: Option<TenantId>,
-    source: Option<TenantId>,
+    pub(crate) facts: Facts,
+    pub(crate) token: Option<TenantId>,
+    pub(crate) source: Option<TenantId>,
 }
 
 impl Read {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use hookgate_core::attribution::rule::RULE_VERSION;
-use hookgate_core::attribution::{Attributed, Content, Decision, Ownership, Quarantined};
+use hookgate_core::attribution::{Attributed, Content, Decision, Ownership, Quarantined, Readable};
 use hookgate_core::event::Facts;
 use hookgate_core::headers::Headers;
 use hookgate_core::received::{Body, Received, Unproven, Verdict};
@@ -103,30 +103,15 @@ impl<'a> Judged<'a> {
     pub(crate) fn key(self, sha256: &[u8; 32]) -> Option<Key> {
         let Self::Accepted(event) = self else { return None };
         let received = event.received();
-        let mut digest = Sha256::new();
-        let mut part = |text: &[u8]| {
-            // With its length, so that no two lists of parts are the same bytes.
-            digest.update((text.len() as u64).to_le_bytes());
-            digest.update(text);
+        let likeness = Likeness {
+            source: &received.source.name,
+            tenant: event.decision().tenant().map(TenantId::as_str),
+            dedupe: event.facts().dedupe.as_deref(),
+            tool: received.tool.as_deref(),
+            query: received.query(),
+            sha256,
         };
-        part(received.source.name.as_bytes());
-        part(event.decision().tenant().map_or("", TenantId::as_str).as_bytes());
-        part(Verdict::Verified.name().as_bytes());
-        if let Some(key) = &event.facts().dedupe {
-            part(b"key");
-            part(key.as_bytes());
-        } else {
-            part(b"body");
-            // The same arguments for two tools are two calls.
-            part(received.tool.as_deref().unwrap_or_default().as_bytes());
-            // A tool may be told its arguments in the query, mostly without any body.
-            if received.tool.is_some() && !received.query().is_empty() {
-                part(received.query().as_bytes());
-            }
-            part(sha256);
-        }
-        let digest: [u8; 32] = digest.finalize().into();
-        digest.first_chunk().copied()
+        likeness.key()
     }
 
     /// Its head, but for the key.
@@ -182,6 +167,86 @@ impl<'a> Judged<'a> {
             headers: HeaderList(Cow::Borrowed(stamp.headers)),
             original: None,
         }
+    }
+}
+
+/// What makes two accepted events the same.
+#[derive(Clone, Copy)]
+pub(crate) struct Likeness<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) tenant: Option<&'a str>,
+    /// What the provider says of it.
+    pub(crate) dedupe: Option<&'a str>,
+    /// The tool that the path named.
+    pub(crate) tool: Option<&'a str>,
+    pub(crate) query: &'a str,
+    pub(crate) sha256: &'a [u8; 32],
+}
+
+impl Likeness<'_> {
+    /// By which a repetition is recognised.
+    pub(crate) fn key(self) -> Option<Key> {
+        let mut digest = Sha256::new();
+        let mut part = |text: &[u8]| {
+            // With its length, so that no two lists of parts are the same bytes.
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text);
+        };
+        part(self.source.as_bytes());
+        part(self.tenant.unwrap_or_default().as_bytes());
+        part(Verdict::Verified.name().as_bytes());
+        if let Some(key) = self.dedupe {
+            part(b"key");
+            part(key.as_bytes());
+        } else {
+            part(b"body");
+            // The same arguments for two tools are two calls.
+            part(self.tool.unwrap_or_default().as_bytes());
+            // A tool may be told its arguments in the query, mostly without any body.
+            if self.tool.is_some() && !self.query.is_empty() {
+                part(self.query.as_bytes());
+            }
+            part(self.sha256);
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        digest.first_chunk().copied()
+    }
+}
+
+/// The head of a proven request that is readable, and whose owner was not decided.
+pub(crate) fn undecided<'a>(readable: &'a Readable, stamp: &Stamp<'a>) -> EventHead<'a> {
+    let received = readable.received();
+    let facts = readable.facts();
+    let text = |text: &'a String| Cow::Borrowed(text.as_str());
+    let tenant = |id: Option<&'a TenantId>| id.map(|it| Cow::Borrowed(it.as_str()));
+    EventHead {
+        record: EVENT,
+        id: stamp.id.into(),
+        at: received.at.millis(),
+        source: text(&received.source.name),
+        provider: received.source.provider.name.into(),
+        event_type: text(&facts.event_type),
+        kind: facts.kind.name().into(),
+        external_id: facts.external_id.as_ref().map(text),
+        conversation: facts.conversation_id.as_ref().map(text),
+        late: received.late,
+        correlation_id: text(&received.correlation_id),
+        peer: Peer(received.peer),
+        method: text(&received.method),
+        target: text(&received.target),
+        verdict: Verdict::Verified.name().into(),
+        scheme: Some(Cow::Borrowed(readable.verified().proof().scheme)),
+        ownership: Ownership::Unattributed.name().into(),
+        claims: Cow::Borrowed(facts.claims.as_slice()),
+        bears_call: facts.bears_call,
+        url_token: received.token.as_ref().map(|it| text(&it.id)),
+        token_tenant: received.token.as_ref().and_then(|it| tenant(it.tenant.as_ref())),
+        source_tenant: tenant(received.source.tenant.as_ref()),
+        size: received.body.len(),
+        sha256: Octets(stamp.sha256),
+        blob: blob_of(&received.body),
+        headers: HeaderList(Cow::Borrowed(stamp.headers)),
+        ..EventHead::default()
     }
 }
 

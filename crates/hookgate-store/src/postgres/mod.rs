@@ -21,6 +21,7 @@ mod counters;
 mod decide;
 mod erase;
 mod fault;
+mod file;
 mod large;
 mod opening;
 mod pieces;
@@ -34,6 +35,7 @@ mod rings;
 mod role;
 mod seed;
 mod spans;
+mod spool;
 mod statement;
 #[cfg(test)]
 mod tests;
