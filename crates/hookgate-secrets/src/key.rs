@@ -142,7 +142,12 @@ impl MasterKeys {
 
     /// The key of this id.
     pub(crate) fn find(&self, id: MasterId) -> Option<&MasterKey> {
-        std::iter::once(&self.first).chain(&self.others).find(|it| it.id == id)
+        self.all().find(|it| it.id == id)
+    }
+
+    /// All of them, the one that seals first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &MasterKey> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 }
 

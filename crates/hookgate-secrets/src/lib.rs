@@ -19,6 +19,7 @@ mod backend;
 mod cache;
 mod error;
 mod key;
+mod node;
 mod owners;
 mod seal;
 mod secrets;

@@ -30,6 +30,8 @@ pub(crate) enum Purpose<'a> {
     Credential { tenant: &'a str, name: &'a str },
     /// Something of the installation itself.
     Installation { label: &'a str },
+    /// What a node keeps on its own disk, under a master key.
+    Node { label: &'a str },
 }
 
 /// Why a sealed text does not open.
@@ -50,6 +52,7 @@ impl Purpose<'_> {
             Self::DataKey { tenant } => ("data key", &[tenant]),
             Self::Credential { tenant, name } => ("credential", &[tenant, name]),
             Self::Installation { label } => ("installation", &[label]),
+            Self::Node { label } => ("node", &[label]),
         };
         let mut bytes = vec![VERSION];
         for part in std::iter::once("hookgate").chain([what]).chain(parts.iter().copied()) {

@@ -13,6 +13,7 @@ use hookgate_core::tenant::TenantId;
 use super::cache::{Answer, Cache, ENTRIES_MAX};
 use super::{adopted, place_of};
 use crate::lock;
+use crate::postgres::cached::{ConversationImage, LedgerImage};
 use crate::registry::memory::Effect;
 use crate::registry::{self, RegistryError, Shared};
 
@@ -249,6 +250,38 @@ impl Known {
         self.adoptions = self.adopting.values().map(HashMap::len).sum();
         self.adoptions_wanted = self.adoptions.saturating_mul(2).max(ADOPTIONS_MIN);
         // Who looked into the index before does not know them, and finds them here no more.
+        self.change();
+    }
+
+    /// What is known, to be written down; without what is nobody's.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no node writes it down yet"))]
+    pub(crate) fn image(&self) -> LedgerImage {
+        let kinds = ClaimKind::ALL.len();
+        let owners = self.owners.known().filter_map(|(shelf, id, owner)| {
+            let provider = provider::ALL.get(shelf / kinds)?.name.to_owned();
+            let kind = *ClaimKind::ALL.iter().find(|it| **it as usize == shelf % kinds)?;
+            Some((provider, kind, id.to_owned(), owner.clone()))
+        });
+        let conversations = self.conversations.known().filter_map(|(provider, id, it)| {
+            Some(ConversationImage::new(provider::ALL.get(provider)?.name, id, it))
+        });
+        LedgerImage { owners: owners.collect(), conversations: conversations.collect() }
+    }
+
+    /// Takes in what was written down.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no node writes it down yet"))]
+    pub(crate) fn restore(&mut self, image: LedgerImage) {
+        for (provider, kind, id, owner) in image.owners {
+            if let Some(provider) = place_of(&provider) {
+                self.note_owner((provider, kind, &id), Some(owner));
+            }
+        }
+        for it in image.conversations {
+            if let Some(provider) = place_of(&it.provider) {
+                let known = Arc::new(it.conversation());
+                self.note_conversation((provider, &it.external_id), Some(known));
+            }
+        }
         self.change();
     }
 

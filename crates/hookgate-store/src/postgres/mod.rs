@@ -15,6 +15,7 @@
 
 mod append;
 mod batch;
+mod cached;
 mod connect;
 mod conversations;
 mod counters;
@@ -24,6 +25,7 @@ mod fault;
 mod file;
 mod large;
 mod opening;
+mod outage;
 mod pieces;
 mod pool;
 mod query;

@@ -30,6 +30,7 @@ mod destination;
 mod destinations;
 mod erasures;
 mod error;
+pub(crate) mod image;
 mod keys;
 mod lanes;
 pub(crate) mod later;

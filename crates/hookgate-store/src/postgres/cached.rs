@@ -1,0 +1,347 @@
+//! What a node needs to serve while its database is away when it starts: one sealed file on
+//! its own disk.
+//!
+//! What holds:
+//!
+//! - **Sealed.** With the installation's master key; bound to the store and to the database
+//!   by name. What the registry has sealed is sealed in it once more.
+//! - **Whole or ignored.** The file is replaced, never changed. One that does not open, or is
+//!   another installation's, is as good as none, and said.
+//! - **It says how old it is.** Who reads it decides what that means.
+//! - **No answer "nobody's" is in it.** Who was not known may be known by now: that is left to
+//!   be decided when the database is back.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hookgate_core::attribution::{Conversation, Origin};
+use hookgate_core::event::ClaimKind;
+use hookgate_core::tenant::TenantId;
+use hookgate_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::file;
+use super::outage::Moment;
+use crate::head::{self, Octets};
+use crate::registry::image::Image;
+use crate::registry::memory::Memory;
+use crate::registry::{SealedCredential, SealedKey};
+
+/// How long changes gather before the file is written: it is written whole, and a bulk
+/// import changes something a thousand times a second.
+pub(crate) const WRITE_PAUSE: Duration = Duration::from_secs(3);
+
+/// The first bytes of the file. Then the id of the store, then what is sealed.
+const MAGIC: &[u8; 8] = b"HKCACHE1";
+
+/// The format that is sealed.
+const FORMAT: u8 = 1;
+
+/// The largest file that is read, in bytes: a hundred thousand tenants with their tokens, and
+/// the fullest cache, with room to spare.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Seals bytes for a label.
+pub(crate) type Seal = Box<dyn Fn(&str, &[u8]) -> io::Result<Vec<u8>> + Send + Sync>;
+
+/// Opens what was sealed for the same label.
+pub(crate) type Open = Box<dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
+/// What was known at a time.
+pub(crate) struct Snapshot {
+    /// Who the store is.
+    pub(crate) store_id: Uuid,
+    /// The key under which header tokens are hashed.
+    pub(crate) mask_key: [u8; 32],
+    /// The version of the registry that it shows.
+    pub(crate) version: u64,
+    /// When it was known to be current last.
+    pub(crate) at: Timestamp,
+    /// Tenants, keys, URL tokens, sources, settings of tools.
+    pub(crate) memory: Memory,
+    /// Whose ids are, and conversations that are known, as far as they were in memory.
+    pub(crate) ledger: LedgerImage,
+    /// Wrapped data keys.
+    pub(crate) data_keys: Vec<SealedKey>,
+    /// Sealed credentials.
+    pub(crate) credentials: Vec<SealedCredential>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = out.debug_struct("Snapshot");
+        out.field("version", &self.version).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// How old it is.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        let millis = now.millis().saturating_sub(self.at.millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+}
+
+/// What the ledger has in memory of who owns what; without what is nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LedgerImage {
+    /// Provider, kind, id, owner.
+    #[serde(rename = "o")]
+    pub(crate) owners: Vec<(String, ClaimKind, String, TenantId)>,
+    #[serde(rename = "c")]
+    pub(crate) conversations: Vec<ConversationImage>,
+}
+
+/// A conversation that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConversationImage {
+    #[serde(rename = "p")]
+    pub(crate) provider: String,
+    #[serde(rename = "x")]
+    pub(crate) external_id: String,
+    #[serde(rename = "t")]
+    pub(crate) tenant: TenantId,
+    #[serde(rename = "a", default)]
+    pub(crate) agent_id: Option<String>,
+    #[serde(rename = "n", default)]
+    pub(crate) phone_number_id: Option<String>,
+    #[serde(rename = "ad", default)]
+    pub(crate) is_adopted: bool,
+}
+
+impl ConversationImage {
+    pub(crate) fn new(provider: &str, external_id: &str, known: &Conversation) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            external_id: external_id.to_owned(),
+            tenant: known.tenant.clone(),
+            agent_id: known.agent_id.clone(),
+            phone_number_id: known.phone_number_id.clone(),
+            is_adopted: known.origin == Origin::Adopted,
+        }
+    }
+
+    pub(crate) fn conversation(&self) -> Conversation {
+        Conversation {
+            tenant: self.tenant.clone(),
+            agent_id: self.agent_id.clone(),
+            phone_number_id: self.phone_number_id.clone(),
+            origin: if self.is_adopted { Origin::Adopted } else { Origin::Registered },
+        }
+    }
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Content {
+    #[serde(rename = "v")]
+    format: u8,
+    #[serde(rename = "mk")]
+    mask_key: Octets<32>,
+    #[serde(rename = "n")]
+    version: u64,
+    #[serde(rename = "at")]
+    at: Timestamp,
+    #[serde(rename = "m")]
+    memory: Image,
+    #[serde(rename = "l", default)]
+    ledger: LedgerImage,
+    #[serde(rename = "dk", default)]
+    data_keys: Vec<KeyImage>,
+    #[serde(rename = "cr", default)]
+    credentials: Vec<CredentialImage>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyImage {
+    #[serde(rename = "t")]
+    tenant: String,
+    #[serde(rename = "m")]
+    master: [u8; 8],
+    #[serde(rename = "w")]
+    wrapped: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CredentialImage {
+    #[serde(rename = "t")]
+    tenant: TenantId,
+    #[serde(rename = "n")]
+    name: String,
+    #[serde(rename = "s")]
+    sealed: Vec<u8>,
+    #[serde(rename = "at")]
+    updated_at: Timestamp,
+}
+
+/// The file.
+pub(crate) struct CacheFile {
+    path: PathBuf,
+    /// Which database it is about: host, port and name, without any password.
+    database: String,
+    seal: Seal,
+    open: Open,
+}
+
+impl fmt::Debug for CacheFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("CacheFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a file is as good as none.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("it is not there")]
+    Missing,
+    #[error("it cannot be read")]
+    Io(#[source] io::Error),
+    #[error("it is no such file, or larger than one can be")]
+    NoSuch,
+    #[error("it does not open: it is damaged, or another installation's")]
+    Sealed,
+    #[error("another version of hookgate wrote it")]
+    Format,
+}
+
+impl CacheFile {
+    /// The file at `path`, about the database that is called so.
+    pub(crate) fn new(path: PathBuf, database: String, seal: Seal, open: Open) -> Self {
+        Self { path, database, seal, open }
+    }
+
+    fn label(&self, store_id: Uuid) -> String {
+        format!("store {store_id} in {}", self.database)
+    }
+
+    /// Replaces the file, durably. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says. The old file is there then.
+    pub(crate) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let keys = snapshot.data_keys.iter().map(|it| KeyImage {
+            tenant: it.tenant.clone(),
+            master: it.master,
+            wrapped: it.wrapped.clone(),
+        });
+        let credentials = snapshot.credentials.iter().map(|it| CredentialImage {
+            tenant: it.tenant.clone(),
+            name: it.name.clone(),
+            sealed: it.sealed.clone(),
+            updated_at: it.updated_at,
+        });
+        let content = Content {
+            format: FORMAT,
+            mask_key: Octets(snapshot.mask_key),
+            version: snapshot.version,
+            at: snapshot.at,
+            memory: snapshot.memory.image(),
+            ledger: snapshot.ledger.clone(),
+            data_keys: keys.collect(),
+            credentials: credentials.collect(),
+        };
+        let mut bytes = Vec::new();
+        head::encode(&content, &mut bytes);
+        let sealed = (self.seal)(&self.label(snapshot.store_id), &bytes)?;
+        let whole = [MAGIC.as_slice(), snapshot.store_id.as_bytes(), &sealed].concat();
+        file::replace(&self.path, &whole)
+    }
+
+    /// What the file has. One that is unusable is as good as none, and said. Blocks.
+    pub(crate) fn read(&self) -> Option<Snapshot> {
+        match self.try_read() {
+            Ok(snapshot) => Some(snapshot),
+            Err(Unusable::Missing) => None,
+            Err(error) => {
+                let cause = match &error {
+                    Unusable::Io(source) => source.to_string(),
+                    _ => String::new(),
+                };
+                tracing::warn!(
+                    error = %error,
+                    cause,
+                    "what was known when the database was there last is not used"
+                );
+                None
+            }
+        }
+    }
+
+    fn try_read(&self) -> Result<Snapshot, Unusable> {
+        let length = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),
+            found => found.map_err(Unusable::Io)?.len(),
+        };
+        if length > FILE_BYTES_MAX {
+            return Err(Unusable::NoSuch);
+        }
+        let bytes = fs::read(&self.path).map_err(Unusable::Io)?;
+        let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Unusable::NoSuch)?;
+        let (store_id, sealed) = rest.split_first_chunk::<16>().ok_or(Unusable::NoSuch)?;
+        let store_id = Uuid::from_bytes(*store_id);
+        let opened = (self.open)(&self.label(store_id), sealed).ok_or(Unusable::Sealed)?;
+        let content: Content = head::decode(&opened).map_err(|_| Unusable::Format)?;
+        if content.format != FORMAT {
+            return Err(Unusable::Format);
+        }
+        let keys = content.data_keys.into_iter().map(|it| SealedKey {
+            tenant: it.tenant,
+            master: it.master,
+            wrapped: it.wrapped,
+        });
+        let credentials = content.credentials.into_iter().map(|it| SealedCredential {
+            tenant: it.tenant,
+            name: it.name,
+            sealed: it.sealed,
+            updated_at: it.updated_at,
+        });
+        Ok(Snapshot {
+            store_id,
+            mask_key: content.mask_key.0,
+            version: content.version,
+            at: content.at,
+            memory: content.memory.into(),
+            ledger: content.ledger,
+            data_keys: keys.collect(),
+            credentials: credentials.collect(),
+        })
+    }
+}
+
+/// When the file is to be written: soon after a change, and not all the time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    changed_at: Option<Moment>,
+    written_at: Option<Moment>,
+}
+
+impl Pace {
+    /// Something changed.
+    pub(crate) fn changed(&mut self, now: Moment) {
+        self.changed_at.get_or_insert(now);
+    }
+
+    /// When it is to be written, if at all: at once after a long time without a change,
+    /// otherwise [`WRITE_PAUSE`] after it was last.
+    pub(crate) fn due(&self) -> Option<Moment> {
+        let changed = self.changed_at?;
+        let earliest = self.written_at.map_or(changed, |it| it.saturating_add(WRITE_PAUSE));
+        Some(changed.max(earliest))
+    }
+
+    /// It is being written now, with all changes so far. Where that fails, say
+    /// [`Self::changed`].
+    pub(crate) fn writing(&mut self, now: Moment) {
+        self.changed_at = None;
+        self.written_at = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;
