@@ -251,9 +251,12 @@ impl Spool {
         let (journal, recovery) = Journal::open(folder, &[LOG_SETTINGS], settings, options.wake)
             .map_err(OpenError::journal)?;
         let mut done = mark.place();
-        if let (Some(done), Some(_)) = (&mut done, recovery.missing) {
-            // The segments are others than those that were drained.
-            done.position = Position::from_u64(0);
+        if let Some(done) = &mut done {
+            // Its segment may be gone, and others in its place: then its number counts alone.
+            let found = journal.reader().read(LOG, done.position);
+            if found.map_or(true, |it| it.seq != done.seq) {
+                done.position = Position::from_u64(0);
+            }
         }
         let mut drain = Drain { done, ..Drain::default() };
         drain.damaged_segments.extend(recovery.corrupt.iter().map(|it| it.segment));

@@ -76,6 +76,7 @@ fn what_is_done_never_comes_again_and_what_is_not_does() {
     again.done(all.last().unwrap().0).unwrap();
     assert_eq!((again.len(), again.status().bytes, again.status().oldest_at), (0, 0, None));
     again.close();
+    drop(again);
     let (empty, found) = open(&copied);
     assert_eq!(found.entries, 0);
     put(&empty, 11);
