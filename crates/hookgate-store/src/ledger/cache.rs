@@ -101,7 +101,6 @@ impl<V: Clone> Cache<V> {
     }
 
     /// Every answer that is something: what it is about, the id, the answer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no node writes it down yet"))]
     pub(super) fn known(&self) -> impl Iterator<Item = (usize, &str, &V)> {
         [&self.old, &self.young].into_iter().flat_map(|generation| {
             (0..).zip(&generation.shelves).flat_map(|(about, answers)| {

@@ -90,6 +90,7 @@ impl NewEntry {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Wait<'a> {
     dedupe: Option<&'a str>,
     is_deferred: bool,
@@ -233,6 +234,7 @@ impl<'a, 'de: 'a> serde::Deserialize<'de> for Slice<'a> {
 
 /// A rule, by the names that configuration uses.
 #[derive(serde::Serialize, serde::Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[serde(default)]
 struct RuleHead {
     #[serde(rename = "m")]

@@ -235,8 +235,8 @@ fn a_large_body_is_a_file_until_it_is_drained() {
     let blob = Blob { id: name, bytes: bytes.len() as u64, sha256: Sha256::digest(&bytes).into() };
     let entry = NewEntry::deferred(&readable_large(blob, &bytes), id(1), &mask_key());
     let kept = spool.keep_body(name, &file).unwrap();
-    let room = spool.admit(bytes.len() as u64).unwrap();
-    spool.append(room, &entry, NewBody::Kept(kept)).unwrap().wait().unwrap();
+    let admitted = spool.admit(bytes.len() as u64).unwrap();
+    spool.append(admitted, &entry, NewBody::Kept(kept)).unwrap().wait().unwrap();
     assert!(spool.status().bytes > 2 << 20, "it counts");
     // One that became no entry is gone, and so is what a crash left.
     std::fs::write(&file, b"abc").unwrap();
