@@ -15,7 +15,7 @@
 
 mod append;
 mod batch;
-mod cached;
+pub(crate) mod cached;
 mod connect;
 mod conversations;
 mod counters;

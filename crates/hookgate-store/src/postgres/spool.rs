@@ -45,6 +45,7 @@ use self::bodies::Bodies;
 pub(crate) use self::bodies::KeptBody;
 use self::entry::Sketch;
 pub(crate) use self::entry::{Entry, EntryBody, NewEntry};
+#[expect(unused_imports, reason = "who drains asks with it")]
 pub(crate) use self::judge::{Question, Rejudged};
 use self::mark::Mark;
 use crate::error::{OpenError, ReadError, Unavailable};

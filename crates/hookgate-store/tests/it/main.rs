@@ -19,11 +19,8 @@ mod index;
 mod ledger;
 mod ledger_model;
 mod maintenance;
-<<<<<<< HEAD
 mod overdue;
-=======
 mod proxy;
->>>>>>> 41fd07b (store: outage rules, sealed cache of a node, a network that fails)
 mod registry;
 mod registry_files;
 mod rejections;
