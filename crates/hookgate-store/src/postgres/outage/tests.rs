@@ -10,6 +10,10 @@ fn ms(millis: u64) -> Moment {
     Duration::from_millis(millis)
 }
 
+fn index(id: u64) -> usize {
+    usize::try_from(id).unwrap()
+}
+
 fn live(now: Moment) -> Outage {
     let mut outage = Outage::new(now);
     let probe = outage.begin(Purpose::Probe, now);
@@ -50,7 +54,7 @@ fn a_database_that_is_away_is_looked_for_at_least_every_two_seconds() {
     let mut pauses = Vec::new();
     for _ in 0..9 {
         let Step::Wait(Some(at)) = outage.next(now) else { panic!("it is too early") };
-        pauses.push((at - now).as_millis());
+        pauses.push(at.saturating_sub(now).as_millis());
         now = at;
         assert_eq!(outage.next(now), Step::Probe);
         let probe = outage.begin(Purpose::Probe, now);
@@ -198,7 +202,7 @@ impl World {
 
     fn acknowledge(&mut self, id: u64) {
         self.clock += 1;
-        self.acknowledged[id as usize].get_or_insert(self.clock);
+        self.acknowledged[index(id)].get_or_insert(self.clock);
     }
 
     fn arrive(&mut self) {
@@ -291,7 +295,9 @@ impl World {
                 if self.outage().state().0 == State::Live {
                     self.run(Purpose::Commit, ids);
                 } else {
-                    ids.into_iter().for_each(|it| self.send(it));
+                    for id in ids {
+                        self.send(id);
+                    }
                 }
                 continue;
             }
@@ -334,7 +340,7 @@ impl World {
         let mut ids: Vec<u64> = running.flat_map(|it| it.ids.clone()).collect();
         ids.append(&mut self.waiting);
         for id in ids {
-            if self.acknowledged[id as usize].is_none() {
+            if self.acknowledged[index(id)].is_none() {
                 self.send(id);
             }
         }
@@ -426,8 +432,8 @@ proptest! {
         prop_assert!(world.spool.is_empty() && world.waiting.is_empty() && world.held.is_empty());
         let place = |id: u64| world.database.iter().position(|it| *it == id);
         let acknowledged = (0..world.last_id).filter_map(|id| {
-            let at = world.acknowledged[id as usize]?;
-            Some((id, world.arrived[id as usize], at))
+            let at = world.acknowledged[index(id)]?;
+            Some((id, world.arrived[index(id)], at))
         });
         let acknowledged: Vec<_> = acknowledged.collect();
         for (id, ..) in &acknowledged {

@@ -39,7 +39,7 @@ fn what_was_appended_is_there_after_a_crash_in_order_and_byte_for_byte() {
         assert_eq!(body, status("call-1", number));
     }
     assert_eq!(numbers(&again), (1..=20).collect::<Vec<_>>());
-    assert_eq!(again.status().oldest_at.map(|it| it.millis()), Some(NOON));
+    assert_eq!(again.status().oldest_at.map(Timestamp::millis), Some(NOON));
     assert_eq!(again.status().bytes, spool.status().bytes);
 }
 
