@@ -276,11 +276,11 @@ impl Shared {
             if !self.pass(connection) || count == 0 {
                 return;
             }
-            let mut rest = &buffer[..count];
+            let mut rest = buffer.get(..count).unwrap();
             while !rest.is_empty() {
                 match to.write(rest) {
                     Ok(0) => return,
-                    Ok(written) => rest = &rest[written..],
+                    Ok(written) => rest = rest.get(written..).unwrap(),
                     Err(error)
                         if matches!(
                             error.kind(),
