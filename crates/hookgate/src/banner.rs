@@ -116,7 +116,7 @@ fn print_text(facts: &Facts<'_>, entries: &[Entry]) -> anyhow::Result<()> {
     line(format_args!("\nHookgate {}\n", env!("CARGO_PKG_VERSION")))?;
     let mut rows = vec![
         vec!["  Listening on".to_owned(), crate::config::local_url(facts.listen, tls)],
-        vec!["  Store".to_owned(), config.store.path.display().to_string()],
+        vec!["  Store".to_owned(), config.store.place.to_string()],
     ];
     if let Some(file) = &config.file {
         rows.push(vec!["  Configuration".to_owned(), file.display().to_string()]);

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, StoreText};
 use crate::exit;
 
 /// Receives the webhooks of voice agents and chat widgets: proves who sent them, stores
@@ -102,9 +102,9 @@ pub(crate) struct Serve {
     /// Address and port [HOOKGATE_LISTEN; with PORT 0.0.0.0:$PORT; default 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Folder of the store [HOOKGATE_STORE; default hookgate.data].
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) store: Option<String>,
+    /// Folder of the store, or postgres://… [HOOKGATE_STORE; default hookgate.data].
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub(crate) store: Option<StoreText>,
     /// Configuration file [default hookgate.toml, if it is there].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -406,7 +406,7 @@ pub(crate) enum Store {
 pub(crate) struct Folder {
     /// Folder of the store [HOOKGATE_STORE; default hookgate.data].
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) store: Option<String>,
+    pub(crate) store: Option<StoreText>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -431,9 +431,9 @@ pub(crate) struct Doctor {
     /// Configuration file [default hookgate.toml, if it is there].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Folder of the store [HOOKGATE_STORE; default hookgate.data].
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) store: Option<String>,
+    /// Folder of the store, or postgres://… [HOOKGATE_STORE; default hookgate.data].
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub(crate) store: Option<StoreText>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -106,7 +106,7 @@ impl Api {
 
     /// The same for commands that take no configuration file and no folder.
     pub(crate) fn here(environment: &Environment) -> anyhow::Result<Self> {
-        Self::new(environment, &stored::folder(environment, None)?)
+        Self::new(environment, &stored::node_folder(environment)?)
     }
 
     /// Where it is.

@@ -64,16 +64,28 @@ pub(crate) fn folder(environment: &Environment, flag: Option<&str>) -> anyhow::R
     config::folder(&raw.store, flag, environment)
 }
 
+/// The folder of what belongs to this node, for commands that take no configuration file.
+pub(crate) fn node_folder(environment: &Environment) -> anyhow::Result<PathBuf> {
+    let (raw, _) = RawConfig::read(None)?;
+    config::node_folder(&raw.store, environment)
+}
+
 impl Stored {
     /// Opens the folder that is named; without one asks the gateway, and if that cannot be
     /// reached and its folder is here, opens that.
     pub(crate) async fn open(from: &cli::From, environment: &Environment) -> anyhow::Result<Self> {
         if let Some(folder) = &from.store {
+            if folder.to_str().is_some_and(hookgate_store::is_url) {
+                return Err(config::only_folders());
+            }
             return Self::folder(folder);
         }
-        let folder = folder(environment, None)?;
+        let (raw, _) = RawConfig::read(None)?;
+        let place = config::place(&raw.store, None, environment)?;
+        let folder = config::node_folder(&raw.store, environment)?;
         let api = Api::new(environment, &folder)?;
-        if api.is_there().await || !folder.is_dir() {
+        let is_elsewhere = matches!(place, config::Place::Postgres(_));
+        if is_elsewhere || !folder.is_dir() || api.is_there().await {
             return Ok(Self::Api(api));
         }
         output::remark(format_args!(

@@ -47,7 +47,9 @@ impl PgSettings {
     /// A connection, ready for use: `search_path` is `hookgate`, a commit is durable when it
     /// is confirmed, and a statement that takes longer than the limit is cancelled.
     ///
-    /// `application` is what the server's list of connections calls it.
+    /// `application` is what the server's list of connections calls it. Blocks, on a runtime
+    /// of its own: called from a thread, never from a task. By a Unix socket a server that
+    /// is frozen is waited for, as the kernel gives the driver no way to do otherwise there.
     ///
     /// # Errors
     ///

@@ -223,6 +223,21 @@ impl PgSettings {
         self
     }
 
+    /// What somebody between here and a server elsewhere could do, if the URL allows it.
+    #[must_use]
+    pub fn weakness(&self) -> Option<&'static str> {
+        if self.is_local() {
+            return None;
+        }
+        match self.tls {
+            TlsMode::Off => Some("events and password cross the network unencrypted"),
+            TlsMode::Prefer => Some("whoever answers in its place may turn encryption off"),
+            TlsMode::Require => Some("whoever answers in its place is believed"),
+            TlsMode::Authority => Some("any host of the same authority is believed in its place"),
+            TlsMode::Full => None,
+        }
+    }
+
     /// Whether every server is on this machine, where nobody listens in.
     pub(super) fn is_local(&self) -> bool {
         self.hosts.iter().all(PgHost::is_local)

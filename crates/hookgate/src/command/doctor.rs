@@ -1,5 +1,6 @@
 //! `hookgate doctor`: checks the set-up, and says what to do about it.
 
+mod database;
 mod report;
 mod secrets;
 mod tenancy;
@@ -16,7 +17,7 @@ use hookgate_store::Archive;
 use self::report::Report;
 use crate::cli::Doctor;
 use crate::client::{self, Api};
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Place};
 use crate::environment::Environment;
 use crate::exit::Outcome;
 use crate::{dotenv, input};
@@ -41,7 +42,10 @@ pub(crate) fn run(flags: &Doctor, environment: &Environment) -> anyhow::Result<O
             configuration(&config, &mut report);
             transport(&config, &mut report);
             clock(&mut report);
-            store(&config.store.path, &mut report);
+            match &config.store.place {
+                Place::Folder(folder) => store(folder, &mut report),
+                Place::Postgres(settings) => database::check(settings, &mut report),
+            }
             disk(&config, &mut report);
             gateway(&config, environment, &mut report)?;
             secrets::check(&config, environment, &mut report)?;

@@ -120,7 +120,7 @@ async fn retry(
     as_json: bool,
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
-    let api = Api::new(environment, &stored::folder(environment, None)?)?;
+    let api = Api::new(environment, &stored::node_folder(environment)?)?;
     let mut wanted = json!({});
     if let Value::Object(fields) = &mut wanted {
         if !ids.is_empty() {

@@ -6,7 +6,7 @@ use hookgate_secrets::Secrets;
 use serde_json::json;
 
 use crate::cli::Folder;
-use crate::config::provider_names;
+use crate::config::{self, provider_names};
 use crate::environment::Environment;
 use crate::exit::{Outcome, Usage};
 use crate::output::line;
@@ -33,7 +33,7 @@ pub(crate) fn rewrap(
     as_json: bool,
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
-    let store = stored::folder(environment, folder.store.as_deref())?;
+    let store = stored::folder(environment, config::text(folder.store.as_ref()))?;
     let given = environment.value("HOOKGATE_MASTER_KEY")?;
     let keys = master::find(given.as_deref(), &store)?.ok_or_else(|| {
         Usage::new(format!(

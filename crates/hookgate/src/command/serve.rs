@@ -41,7 +41,7 @@ use crate::background;
 use crate::banner::{self, Entry, Facts};
 use crate::cli;
 use crate::client::{self, TOKEN_FILE};
-use crate::config::{self, Config, Flags, LogFormat, Mode, RawConfig};
+use crate::config::{self, Config, Flags, LogFormat, Mode, Place, RawConfig};
 use crate::environment::{self, Environment};
 use crate::exit::{FAILED, Outcome, Usage};
 use crate::live::{Configured, Live};
@@ -121,7 +121,7 @@ impl House {
     async fn secrets(&self, egress: Egress) -> anyhow::Result<Secrets> {
         let (config, store) = (&self.config, &self.store);
         let given = config.master_keys.as_deref();
-        let keys = master::find_or_make(given, &config.store.path, store).await?;
+        let keys = master::find_or_make(given, &config.store, store).await?;
         let secrets = Secrets::open(store.registry().clone(), keys).await?;
         let backend = surroundings::backend(&config.secrets, egress, &self.environment)?;
         Ok(secrets.with_backend(backend))
@@ -357,7 +357,16 @@ fn open_store(config: &Config, handle: Handle) -> anyhow::Result<Store> {
     let wake: Wake = Arc::new(move |wakers: Vec<Waker>| {
         handle.spawn(async move { wakers.into_iter().for_each(Waker::wake) });
     });
-    let path = &config.store.path;
+    let path = match &config.store.place {
+        Place::Folder(path) => path,
+        Place::Postgres(settings) => {
+            return Err(Usage::new(format!(
+                "this build cannot keep its store in {settings} yet: give a folder, as in \
+                 --store hookgate.data"
+            ))
+            .into());
+        }
+    };
     Store::open(path, config.store.options.clone(), wake)
         .with_context(|| format!("cannot open the store in {}", path.display()))
 }

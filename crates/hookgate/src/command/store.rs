@@ -9,6 +9,7 @@ use hookgate_store::{Progress, Report};
 use serde_json::json;
 
 use crate::cli::{Folder, Store};
+use crate::config;
 use crate::environment::Environment;
 use crate::exit::Outcome;
 use crate::output::{line, remark};
@@ -19,7 +20,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs the command.
 pub(crate) fn run(command: &Store, environment: &Environment) -> anyhow::Result<Outcome> {
-    let folder = |it: &Folder| stored::folder(environment, it.store.as_deref());
+    let folder = |it: &Folder| stored::folder(environment, config::text(it.store.as_ref()));
     match command {
         Store::Check { folder: it, json } => check(&folder(it)?, *json),
         Store::Rebuild { folder: it } => rebuild(&folder(it)?),

@@ -31,7 +31,9 @@ use self::delivery::DeliveryConfig;
 pub(crate) use self::raw::RawConfig;
 use self::raw::{RawEgress, RawLog, RawServer, RawSource, RawTls};
 pub(crate) use self::source::{SourceConfig, made, provider_names, resolve, verification_variable};
-pub(crate) use self::store::{StoreConfig, folder};
+pub(crate) use self::store::{
+    Place, StoreConfig, StoreText, folder, node_folder, only_folders, place, text,
+};
 use self::tools::ToolsConfig;
 use crate::environment::Environment;
 use crate::exit::Usage;
@@ -54,7 +56,7 @@ pub(crate) struct Flags {
     /// `--listen`
     pub(crate) listen: Option<String>,
     /// `--store`
-    pub(crate) store: Option<String>,
+    pub(crate) store: Option<StoreText>,
     /// `--config`
     pub(crate) config: Option<PathBuf>,
     /// `--dev`
@@ -155,7 +157,7 @@ impl Config {
         environment: &Environment,
     ) -> anyhow::Result<Self> {
         let listen = listen(flags, environment, &raw.server)?;
-        let store = StoreConfig::check(&raw.store, flags.store.as_deref(), environment)?;
+        let store = StoreConfig::check(&raw.store, text(flags.store.as_ref()), environment)?;
         let config = Self {
             file,
             listen,

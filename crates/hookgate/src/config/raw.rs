@@ -9,6 +9,7 @@ use hookgate_secrets::SecretsSettings;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::store::StoreText;
 use crate::exit::Usage;
 
 /// The file that is read when `--config` names no other, in the working folder.
@@ -67,8 +68,12 @@ pub(crate) struct RawServer {
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawStore {
-    /// The folder.
-    pub(crate) path: Option<String>,
+    /// The folder, or the URL of a database.
+    pub(crate) path: Option<StoreText>,
+    /// The folder of what belongs to this node alone, beside a database.
+    pub(crate) folder: Option<String>,
+    /// Where events wait while the database is away, or `off`.
+    pub(crate) spool: Option<String>,
     /// What is kept of accepted requests without proof.
     pub(crate) unproven: RawRing,
     /// What is kept of refused requests.

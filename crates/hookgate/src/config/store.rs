@@ -1,16 +1,39 @@
 //! `[store]`, checked.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use hookgate_store::{Options, Ring};
+use hookgate_store::{Options, PgSettings, Ring, is_url};
+use serde::Deserialize;
 
 use super::raw::{RawRing, RawStore};
 use super::{STORE, usage};
 use crate::environment::Environment;
 
+/// The spool's folder, in the node's, if nobody says otherwise.
+const SPOOL: &str = "spool";
+
+/// Where the store is, as somebody wrote it: it may hold the password of a database, so it
+/// prints as nothing.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct StoreText(pub(crate) String);
+
+/// Where what has come is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In a folder of this machine.
+    Folder(PathBuf),
+    /// In a database that several nodes may share.
+    Postgres(Box<PgSettings>),
+}
+
 /// Where the store is and how it is opened.
 pub(crate) struct StoreConfig {
-    /// The folder.
+    /// The store itself.
+    pub(crate) place: Place,
+    /// The folder of what belongs to this node: its tokens and keys. The store's own folder
+    /// where there is one.
     pub(crate) path: PathBuf,
     /// Its bounds.
     pub(crate) options: Options,
@@ -37,36 +60,121 @@ impl StoreConfig {
                 "[store] needs 0 < disk_warn_percent <= disk_full_percent <= 100".to_owned(),
             ));
         }
-        Ok(Self { path: folder(raw, flag, environment)?, options })
+        let place = place(raw, flag, environment)?;
+        let path = match &place {
+            Place::Folder(path) => path.clone(),
+            Place::Postgres(settings) => settings.node_folder.clone(),
+        };
+        Ok(Self { place, path, options })
     }
 }
 
-/// The store's folder: the flag over `HOOKGATE_STORE` over the file over the default.
+/// Where the store is: the flag over `HOOKGATE_STORE` over the file over the default.
+pub(crate) fn place(
+    raw: &RawStore,
+    flag: Option<&str>,
+    environment: &Environment,
+) -> anyhow::Result<Place> {
+    let text = match flag {
+        Some(flag) => Some(flag.to_owned()),
+        None => environment
+            .value("HOOKGATE_STORE")?
+            .or_else(|| raw.path.as_ref().map(|it| it.0.clone())),
+    };
+    let text = text.unwrap_or_else(|| STORE.to_owned());
+    if is_url(&text) {
+        let settings = database(&text, raw, environment)?;
+        return Ok(Place::Postgres(Box::new(settings)));
+    }
+    if text.is_empty() || text.contains("://") {
+        // What stands behind such a beginning may be a password.
+        return Err(usage(
+            "--store: give a folder, as in --store hookgate.data, or postgres://…".to_owned(),
+        ));
+    }
+    Ok(Place::Folder(PathBuf::from(text)))
+}
+
+/// The folder of the store, for commands that read or mend one.
 pub(crate) fn folder(
     raw: &RawStore,
     flag: Option<&str>,
     environment: &Environment,
 ) -> anyhow::Result<PathBuf> {
-    let text = match flag {
-        Some(flag) => Some(flag.to_owned()),
-        None => environment.value("HOOKGATE_STORE")?.or_else(|| raw.path.clone()),
+    match place(raw, flag, environment)? {
+        Place::Folder(path) => Ok(path),
+        Place::Postgres(_) => Err(only_folders()),
+    }
+}
+
+/// The text of a flag.
+pub(crate) fn text(flag: Option<&StoreText>) -> Option<&str> {
+    flag.map(|it| it.0.as_str())
+}
+
+/// What a command says that works on files.
+pub(crate) fn only_folders() -> anyhow::Error {
+    usage(
+        "this command works on a store's folder, and the store is in PostgreSQL: name a folder \
+         with --store, or look after the database with PostgreSQL's own tools"
+            .to_owned(),
+    )
+}
+
+/// The folder of what belongs to this node, wherever the store is.
+pub(crate) fn node_folder(raw: &RawStore, environment: &Environment) -> anyhow::Result<PathBuf> {
+    Ok(match place(raw, None, environment)? {
+        Place::Folder(path) => path,
+        Place::Postgres(settings) => settings.node_folder,
+    })
+}
+
+fn database(text: &str, raw: &RawStore, environment: &Environment) -> anyhow::Result<PgSettings> {
+    let settings =
+        PgSettings::parse(text).map_err(|fault| usage(format!("the URL of the store: {fault}")))?;
+    let settings = match environment.value("PGPASSWORD")? {
+        Some(password) => settings.or_password(&password),
+        None => settings,
     };
-    let text = text.unwrap_or_else(|| STORE.to_owned());
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(usage(
-            "this build has no PostgreSQL store yet: give a folder, as in --store hookgate.data"
-                .to_owned(),
-        ));
-    }
-    if text.is_empty() || text.contains("://") {
-        return Err(usage(format!("--store {text}: give a folder, as in --store hookgate.data")));
-    }
-    Ok(PathBuf::from(text))
+    let folder = PathBuf::from(raw.folder.as_deref().unwrap_or(STORE));
+    let spool = match raw.spool.as_deref() {
+        Some("off") => None,
+        Some("") => {
+            return Err(usage(
+                "[store] spool is a folder, or \"off\" where no disk outlives the process"
+                    .to_owned(),
+            ));
+        }
+        Some(path) => Some(PathBuf::from(path)),
+        None => Some(folder.join(SPOOL)),
+    };
+    Ok(settings.in_folder(folder, spool))
 }
 
 fn ring(raw: &RawRing, default: Ring) -> Ring {
     Ring {
         bytes_max: raw.bytes.map_or(default.bytes_max, |it| it.0),
         records_max: raw.records.unwrap_or(default.records_max),
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(out, "{}", path.display()),
+            Self::Postgres(settings) => write!(out, "{settings}"),
+        }
+    }
+}
+
+impl fmt::Debug for StoreText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("StoreText")
+    }
+}
+
+impl From<String> for StoreText {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }

@@ -168,7 +168,7 @@ fn flags_win_over_variables_over_the_file() {
         let raw = RawConfig::parse(file).unwrap();
         let flags = Flags {
             listen: flag.map(str::to_owned),
-            store: flag.map(|_| "flag".to_owned()),
+            store: flag.map(|_| "flag".to_owned().into()),
             log_format: flag.map(|_| LogFormat::Human),
             ..Flags::default()
         };

@@ -129,8 +129,17 @@ fn what_cannot_hold_is_refused_with_what_to_do() {
     check("[source.tawk]\nschemes = \"tawk.md5\"\n", &[], &[], 2, "no scheme is called `tawk.md5`");
     check("", &[], &["--listen", "8080"], 2, "--listen 8080");
     check("", &[("PORT", "http")], &[], 2, "PORT=http");
-    check("", &[], &["--store", "postgres://localhost/x"], 2, "no PostgreSQL store yet");
-    check("", &[("HOOKGATE_STORE", "postgresql://localhost/x")], &[], 2, "no PostgreSQL store yet");
+    check("", &[], &["--store", "postgres://me:hunter2@db/x:6"], 2, "PostgreSQL at db:5432");
+    check("", &[("HOOKGATE_STORE", "postgresql://localhost/x")], &[], 2, "PostgreSQL at localhost");
+    check("", &[], &["--store", "postgres://me:hun@ter2@db/x"], 2, "write @ as %40");
+    check("", &[], &["--store", "postgress://me:hunter2@db/x"], 2, "or postgres://");
+    check(
+        "[store]\npath = \"postgres://a@aws-0-eu.pooler.supabase.com:6543/x\"\n",
+        &[],
+        &[],
+        2,
+        "port 5432",
+    );
     check("", &[], &["--config", "none.toml"], 2, "none.toml");
     check(
         "",

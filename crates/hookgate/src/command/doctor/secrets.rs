@@ -11,7 +11,7 @@ use super::OTHERS;
 use super::report::Report;
 use crate::banner::in_force;
 use crate::client::TOKEN_FILE;
-use crate::config::{Config, SourceConfig, verification_variable};
+use crate::config::{Config, Place, SourceConfig, verification_variable};
 use crate::environment::Environment;
 use crate::master;
 
@@ -97,6 +97,11 @@ fn admin_token(config: &Config, report: &mut Report) {
             "`hookgate secret new` makes another",
         ),
         Some(_) => report.pass("operator's token", "HOOKGATE_ADMIN_TOKEN is set".to_owned()),
+        None if matches!(config.store.place, Place::Postgres(_)) => report.warn(
+            "operator's token",
+            "HOOKGATE_ADMIN_TOKEN is not set, so each node makes a token of its own".to_owned(),
+            "set it to the same on every node; `hookgate init` makes one",
+        ),
         None => {
             let place = config.store.path.join(TOKEN_FILE);
             let state = if place.exists() { "lies" } else { "will be made on the first start" };
@@ -145,6 +150,11 @@ fn master_key_file(config: &Config, report: &mut Report) {
             "master key",
             format!("lies in {}; keep a copy elsewhere, backups leave it out", place.display()),
         ),
+        Err(_) if matches!(config.store.place, Place::Postgres(_)) => report.fail(
+            "master key",
+            "there is none, and every node needs the same".to_owned(),
+            "set HOOKGATE_MASTER_KEY or HOOKGATE_MASTER_KEY_FILE; `hookgate init` makes one",
+        ),
         Err(_) => {
             let text = format!("will be made on the first start, in {}", place.display());
             report.pass("master key", text);
@@ -159,7 +169,8 @@ fn supabase(environment: &Environment, report: &mut Report) -> anyhow::Result<()
         report.warn(
             "Supabase",
             format!("{} is set, and Hookgate reads neither it nor the service role key", variable.origin),
-            "remove both: events are kept in the store's folder, and in MightyCall's settings the URL \
+            "remove both: events are kept in the store's folder, or in the project's database with \
+             HOOKGATE_STORE=postgres://… (docs/supabase.md); and in MightyCall's settings the URL \
              https://<project>.supabase.co/functions/v1/mightycall-webhook becomes the one below, whose \
              path is the same",
         );

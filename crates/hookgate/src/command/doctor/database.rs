@@ -1,0 +1,51 @@
+//! The database, where the store is in one: whether it can be used, and how safely.
+
+use hookgate_store::PgSettings;
+
+use super::report::Report;
+
+/// Connects, and says what there is to say. Changes nothing there.
+pub(super) fn check(settings: &PgSettings, report: &mut Report) {
+    // Everything that connecting checks, it says itself, with what to do.
+    match settings.connect("doctor") {
+        Ok(_) => report
+            .pass("database", format!("{settings}: connects, takes writes, and keeps a session")),
+        Err(error) if error.may_pass() => report.fail(
+            "database",
+            format!("{:#}", anyhow::Error::new(error)),
+            "until then, nodes that run spool what comes",
+        ),
+        Err(error) => report.fail(
+            "database",
+            format!("{:#}", anyhow::Error::new(error)),
+            "docs/postgres.md says more",
+        ),
+    }
+    if let Some(weakness) = settings.weakness() {
+        report.warn(
+            "database",
+            weakness.to_owned(),
+            "write sslmode=verify-full into its URL, and sslrootcert=FILE where its authority is not public",
+        );
+    }
+    match &settings.spool {
+        None => report.pass(
+            "spool",
+            "off: while the database is away, webhooks are answered with 503".to_owned(),
+        ),
+        Some(folder) => {
+            let below = folder.ancestors().find(|it| it.exists());
+            match below.and_then(hookgate_store::volatile) {
+                Some(kind) => report.warn(
+                    "spool",
+                    format!(
+                        "{} lies on {kind}, which goes with the machine or the container",
+                        folder.display()
+                    ),
+                    "mount a disk there, or set [store] spool = \"off\"",
+                ),
+                None => report.pass("spool", format!("in {}", folder.display())),
+            }
+        }
+    }
+}
