@@ -90,6 +90,10 @@ impl OpenError {
         }
     }
 
+    pub(crate) fn postgres(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Postgres(io::Error::other(error))
+    }
+
     pub(crate) fn journal(error: hookgate_journal::OpenError) -> Self {
         use hookgate_journal::OpenError as Journal;
         match error {

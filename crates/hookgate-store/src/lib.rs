@@ -68,8 +68,9 @@ mod store;
 mod view;
 
 pub use crate::postgres::{
-    APP_ROLE, ConnectError, ConnectFault, PgSettings, PgUrlError, RoleError, SEED_INTEGRATIONS_MAX,
-    SeedError, SeedIntegration, SeedIntegrations, ensure_role, is_url, seed_integrations,
+    APP_ROLE, ConnectError, ConnectFault, Listener, PgSettings, PgUrlError, RoleError,
+    SEED_INTEGRATIONS_MAX, SeedError, SeedIntegration, SeedIntegrations, ensure_role, is_url,
+    seed_integrations,
 };
 pub use archive::Archive;
 pub use attribute::Admitted;

@@ -15,6 +15,7 @@
 mod dialect;
 mod error;
 mod session;
+mod topic;
 mod value;
 
 use std::fmt;
@@ -26,7 +27,8 @@ pub(crate) use rusqlite::types::{FromSql, Value, ValueRef};
 
 pub(crate) use self::error::{Error, OptionalExtension};
 use self::session::Session;
-pub(crate) use self::session::{Connect, Sight};
+pub(crate) use self::session::{Connect, ROLE, Sight, blocking, may_block};
+pub(crate) use self::topic::{CHANNEL, Topic};
 
 /// The values of a statement's placeholders, in order.
 macro_rules! params {
@@ -51,7 +53,6 @@ impl Connection {
     }
 
     /// Of one to PostgreSQL, which is made when it is first used.
-    #[expect(dead_code, reason = "a node opens its registry with it")]
     pub(crate) fn postgres(connect: Connect) -> Self {
         Self(Inner::Postgres(Session::new(connect)))
     }
@@ -148,6 +149,14 @@ impl Connection {
         }
     }
 
+    /// Tells other nodes, when the transaction is committed, that something of this changed.
+    pub(crate) fn announce(&self, topic: Topic) {
+        match &self.0 {
+            Inner::Sqlite(_) => {}
+            Inner::Postgres(it) => it.announce(topic),
+        }
+    }
+
     /// Whether the transaction that was begun is gone, without being committed.
     pub(crate) fn is_autocommit(&self) -> bool {
         match &self.0 {
@@ -186,12 +195,13 @@ impl Drop for Ending<'_> {
 }
 
 impl Transaction<'_> {
-    /// Makes what was written durable. When this fails because the connection was lost, it may
+    /// Makes what was written durable, and gives what its announcements were counted as. When
+    /// this fails because the connection was lost, it may
     /// have become so nevertheless.
-    pub(crate) fn commit(self) -> Result<(), Error> {
+    pub(crate) fn commit(self) -> Result<Vec<(Topic, i64)>, Error> {
         match self.open {
-            Open::Sqlite(it) => Ok(it.commit()?),
-            Open::Postgres(mut it) => it.0.take().map_or(Ok(()), Session::commit),
+            Open::Sqlite(it) => it.commit().map(|()| Vec::new()).map_err(Error::from),
+            Open::Postgres(mut it) => it.0.take().map_or(Ok(Vec::new()), Session::commit),
         }
     }
 }

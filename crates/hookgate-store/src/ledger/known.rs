@@ -11,11 +11,12 @@ use hookgate_core::provider;
 use hookgate_core::tenant::TenantId;
 
 use super::cache::{Answer, Cache, ENTRIES_MAX};
-use super::{adopted, place_of};
+use super::{adopted, place_of, remote};
 use crate::lock;
 use crate::postgres::cached::{ConversationImage, LedgerImage};
 use crate::registry::memory::Effect;
 use crate::registry::{self, RegistryError, Shared};
+use crate::sql::Connection;
 
 /// Adoptions in memory from which on those that the index has are moved to the cache. Each
 /// such move makes whoever is asking a database at that moment ask anew.
@@ -78,6 +79,32 @@ impl fmt::Debug for Known {
 impl Known {
     pub(crate) fn attach(&mut self, has_failed: HasFailed) {
         self.has_failed = has_failed;
+    }
+
+    /// Forgets all answers: other nodes changed something. What this node's own events are
+    /// just making known stays.
+    pub(crate) fn forget_all(&mut self) {
+        let providers = provider::ALL.len();
+        self.owners = Cache::new(providers * ClaimKind::ALL.len(), ENTRIES_MAX);
+        self.conversations = Cache::new(providers, ENTRIES_MAX);
+        self.change();
+    }
+
+    /// Forgets what is in memory of some claims, or only that nobody knows a conversation.
+    pub(super) fn forget(&mut self, provider: usize, claims: &[Claim], is_all: bool) {
+        for claim in claims {
+            let Some(id) = claim.external_id.as_deref() else { continue };
+            match claim.kind {
+                ClaimKind::Organization => {}
+                ClaimKind::Conversation => {
+                    if is_all || matches!(self.conversation((provider, id)), Some(None)) {
+                        self.conversations.forget(provider, id);
+                    }
+                }
+                kind if is_all => self.owners.forget(shelf(provider, kind), id),
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -307,6 +334,7 @@ impl<'a> Reserved<'a> {
     /// it with, and does not say anew, is kept.
     pub(crate) fn begin(
         shared: &'a Shared,
+        connection: &Connection,
         provider: &'static str,
         wanted: &mut registry::Conversation,
     ) -> Result<Self, registry::Stop> {
@@ -316,7 +344,10 @@ impl<'a> Reserved<'a> {
         let id = wanted.external_id.clone();
         loop {
             let version = lock(&shared.known).version();
-            let in_index = adopted(shared, provider, &id).map_err(registry::Stop::Index)?;
+            let in_index = match remote::adopted_for_good(connection, provider, &id)? {
+                None => adopted(shared, provider, &id).map_err(registry::Stop::Index)?,
+                found => found,
+            };
             let mut known = lock(&shared.known);
             // What was being adopted when the index was read may have moved on.
             if known.version() != version {

@@ -15,12 +15,13 @@
 
 mod cache;
 mod known;
+mod remote;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::sql::Connection;
+use crate::sql::{Connection, may_block};
 use hookgate_core::attribution::{Adoption, Consulted, Conversation, Origin};
 use hookgate_core::event::{Claim, ClaimKind};
 use hookgate_core::provider;
@@ -100,6 +101,22 @@ impl Ledger {
             return Some(nobody(false, claims));
         }
         let Some(provider) = place_of(provider) else { return Some(nobody(true, claims)) };
+        if !self.shared.is_fresh() {
+            return None;
+        }
+        let consulted =
+            answer(&mut lock(&self.shared.known), &self.shared.memory(), provider, claims)?;
+        // Another node may have made it known a moment ago.
+        let is_unknown = consulted.conversation.is_none()
+            && claims.iter().any(|it| it.kind == ClaimKind::Conversation);
+        (!is_unknown || !self.shared.has_others()).then_some(consulted)
+    }
+
+    /// What was last known of the claims of a request, however long ago: for when the database
+    /// is away, and what is decided by it is looked at again.
+    #[must_use]
+    pub fn consult_stale(&self, provider: &str, claims: &[Claim]) -> Option<Consulted> {
+        let Some(provider) = place_of(provider) else { return Some(nobody(true, claims)) };
         answer(&mut lock(&self.shared.known), &self.shared.memory(), provider, claims)
     }
 
@@ -119,8 +136,9 @@ impl Ledger {
         }
         let Some(provider) = place_of(provider) else { return Ok(nobody(true, claims)) };
         let (shared, claims) = (Arc::clone(&self.shared), claims.to_vec());
-        let consulting =
-            tokio::task::spawn_blocking(move || consult_now(&shared, provider, &claims));
+        let consulting = tokio::task::spawn_blocking(move || {
+            may_block(|| consult_now(&shared, provider, &claims))
+        });
         consulting.await.unwrap_or(Err(Unavailable::Failed))
     }
 
@@ -217,6 +235,10 @@ fn consult_now(
     provider: usize,
     claims: &[Claim],
 ) -> Result<Consulted, Unavailable> {
+    if shared.has_others() {
+        // What other nodes did may not be known here.
+        lock(&shared.known).forget(provider, claims, !shared.is_fresh());
+    }
     for _ in 0..CONSULTINGS_MAX {
         let (version, missing) = {
             let mut known = lock(&shared.known);
@@ -271,7 +293,11 @@ fn ask<'a>(
             said.push(match kind {
                 ClaimKind::Conversation => {
                     let found = registry::conversations::find(connection, name, id)?;
-                    Said::Conversation(id, found.map(|it| Arc::new(it.known())))
+                    let found = match found.map(|it| it.known()) {
+                        None => remote::adopted(connection, name, id)?,
+                        found => found,
+                    };
+                    Said::Conversation(id, found.map(Arc::new))
                 }
                 kind => {
                     let owner = registry::bindings::owner(connection, name, kind, id)?;

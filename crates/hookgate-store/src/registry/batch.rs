@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sql::Connection;
+use crate::sql::{Connection, may_block};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -228,7 +228,11 @@ struct Leader {
 }
 
 impl Leader {
-    fn lead(mut self) {
+    fn lead(self) {
+        may_block(|| self.commit_all());
+    }
+
+    fn commit_all(mut self) {
         while !self.is_done {
             self.registry.commit_waiting();
             let mut queue = lock(&self.registry.shared.batch.queue);

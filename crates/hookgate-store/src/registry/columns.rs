@@ -7,28 +7,28 @@ use hookgate_core::time::Timestamp;
 use crate::sql::{Error, Row, ValueRef};
 
 /// The number of a row, by which pages are cut.
-pub(super) fn number(row: &Row<'_>) -> Result<u64, Error> {
+pub(crate) fn number(row: &Row<'_>) -> Result<u64, Error> {
     whole(row, "n")
 }
 
 /// A number that is never negative.
-pub(super) fn whole(row: &Row<'_>, column: &str) -> Result<u64, Error> {
+pub(crate) fn whole(row: &Row<'_>, column: &str) -> Result<u64, Error> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
 }
 
-pub(super) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Error> {
+pub(crate) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, Error> {
     row.get(column).map(Timestamp::from_millis)
 }
 
-pub(super) fn time_if_any(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>, Error> {
+pub(crate) fn time_if_any(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>, Error> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
 }
 
-pub(super) fn tenant(row: &Row<'_>, column: &str) -> Result<TenantId, Error> {
+pub(crate) fn tenant(row: &Row<'_>, column: &str) -> Result<TenantId, Error> {
     tenant_if_any(row, column)?.ok_or_else(|| Error::unreadable(column))
 }
 
-pub(super) fn tenant_if_any(row: &Row<'_>, column: &str) -> Result<Option<TenantId>, Error> {
+pub(crate) fn tenant_if_any(row: &Row<'_>, column: &str) -> Result<Option<TenantId>, Error> {
     match row.get_ref(column)? {
         ValueRef::Null => Ok(None),
         value => {
@@ -38,7 +38,7 @@ pub(super) fn tenant_if_any(row: &Row<'_>, column: &str) -> Result<Option<Tenant
     }
 }
 
-pub(super) fn kind(row: &Row<'_>, column: &str) -> Result<ClaimKind, Error> {
+pub(crate) fn kind(row: &Row<'_>, column: &str) -> Result<ClaimKind, Error> {
     let name = row.get_ref(column)?.as_str()?;
     ClaimKind::named(name).ok_or_else(|| Error::unreadable(column))
 }

@@ -135,17 +135,18 @@ impl Registry {
         }
         // Held throughout: nobody else registers anything meanwhile.
         let mut writer = lock(&self.shared.writer);
-        tenants::check_alive(&writer, &wanted.tenant)?;
-        if let Some(present) = find(&writer, provider, &wanted.external_id)? {
-            if present.tenant != wanted.tenant {
-                return Err(RegistryError::Taken.into());
-            }
-            return self.update(&mut writer, provider, present, wanted);
-        }
-        check_count(&writer, "conversations", CONVERSATIONS_MAX)?;
-        // From here on nobody adopts it, and requests see it: what is registered wins.
-        let _reserved = Reserved::begin(&self.shared, provider, &mut wanted)?;
+        let mut reserved = None;
         self.write_with(&mut writer, |connection| {
+            tenants::check_alive(connection, &wanted.tenant)?;
+            if let Some(present) = find(connection, provider, &wanted.external_id)? {
+                if present.tenant != wanted.tenant {
+                    return Err(RegistryError::Taken.into());
+                }
+                return update(connection, provider, present, wanted);
+            }
+            check_count(connection, "conversations", CONVERSATIONS_MAX)?;
+            // From here on nobody adopts it, and requests see it: what is registered wins.
+            reserved = Some(Reserved::begin(&self.shared, connection, provider, &mut wanted)?);
             connection.execute(
                 "INSERT INTO conversations \
                  (tenant, provider, external_id, agent_id, phone_number_id, created_at) \
@@ -163,32 +164,29 @@ impl Registry {
             Ok((Written::Created(wanted), vec![effect]))
         })
     }
+}
 
-    fn update(
-        &self,
-        writer: &mut Connection,
-        provider: &'static str,
-        mut present: Conversation,
-        mut wanted: Conversation,
-    ) -> Result<Written<Conversation>, Stop> {
-        wanted.keep(present.agent_id.clone(), present.phone_number_id.clone());
-        let is_same = (&present.agent_id, &present.phone_number_id)
-            == (&wanted.agent_id, &wanted.phone_number_id);
-        if is_same {
-            return Ok(Written::Present(present));
-        }
-        self.write_with(writer, |connection| {
-            connection.execute(
-                "UPDATE conversations SET agent_id = ?3, phone_number_id = ?4 \
-                 WHERE external_id = ?1 AND provider = ?2",
-                params![wanted.external_id, provider, wanted.agent_id, wanted.phone_number_id],
-            )?;
-            let effect = Effect::Conversation(provider, wanted.external_id);
-            present.agent_id = wanted.agent_id;
-            present.phone_number_id = wanted.phone_number_id;
-            Ok((Written::Present(present), vec![effect]))
-        })
+fn update(
+    connection: &Connection,
+    provider: &'static str,
+    mut present: Conversation,
+    mut wanted: Conversation,
+) -> Result<(Written<Conversation>, Vec<Effect>), Stop> {
+    wanted.keep(present.agent_id.clone(), present.phone_number_id.clone());
+    let is_same = (&present.agent_id, &present.phone_number_id)
+        == (&wanted.agent_id, &wanted.phone_number_id);
+    if is_same {
+        return Ok((Written::Present(present), Vec::new()));
     }
+    connection.execute(
+        "UPDATE conversations SET agent_id = ?3, phone_number_id = ?4 \
+         WHERE external_id = ?1 AND provider = ?2",
+        params![wanted.external_id, provider, wanted.agent_id, wanted.phone_number_id],
+    )?;
+    let effect = Effect::Conversation(provider, wanted.external_id);
+    present.agent_id = wanted.agent_id;
+    present.phone_number_id = wanted.phone_number_id;
+    Ok((Written::Present(present), vec![effect]))
 }
 
 /// What is registered of a conversation. For the ledger.

@@ -8,7 +8,7 @@
 //! - **A tenant's destination gets its own tenant's events**, whoever asks for it.
 //! - **A replay is a new delivery with a number**, and its receiver sees another id.
 
-use crate::sql::{self, Connection, OptionalExtension, params, params_from_iter};
+use crate::sql::{self, Connection, OptionalExtension, Topic, params, params_from_iter};
 use hookgate_core::delivery::TEST;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
@@ -95,6 +95,7 @@ impl Registry {
                 }
             }
             if !deliveries.is_empty() {
+                connection.announce(Topic::Deliveries);
                 bump(&wake);
             }
             Ok(true)
@@ -148,6 +149,7 @@ impl Registry {
                 let replay = latest.unwrap_or(0).saturating_add(1);
                 insert(connection, &target, delivery, &Row { replay, request, now })?;
             }
+            connection.announce(Topic::Deliveries);
             bump(&wake);
             Ok(count)
         };
@@ -189,6 +191,7 @@ impl Registry {
             // It is due before all others.
             let first = "UPDATE deliveries SET due = 0 WHERE id = ?1";
             connection.prepare_cached(first)?.execute([id.0.as_bytes()])?;
+            connection.announce(Topic::Deliveries);
             bump(&wake);
             Ok(id)
         };
@@ -219,6 +222,7 @@ impl Registry {
                 return Err(DISABLED.into());
             }
             retry(connection, destinations::place(&destination), found.n, now)?;
+            connection.announce(Topic::Deliveries);
             bump(&wake);
             Ok(Retried::Queued)
         };
@@ -254,6 +258,7 @@ impl Registry {
                     destinations::found(connection, &Scope::Operator, delivery.destination)?;
                 retry(connection, destinations::place(&destination), delivery.n, now)?;
             }
+            connection.announce(Topic::Deliveries);
             bump(&wake);
             Ok((found.len() as u64, next))
         };
@@ -305,13 +310,14 @@ impl Registry {
                     }
                     lanes::refresh(connection, destination, now)?;
                 }
+                connection.announce(Topic::Deliveries);
                 Ok(((), Vec::new()))
             })?;
         }
         bump(&self.shared.deliveries_version);
         if matches!(target, ErasureTarget::Tenant(_)) {
-            bump(&self.shared.destinations_version);
             self.finish_removals()?;
+            bump(&self.shared.destinations_version);
         }
         Ok(())
     }

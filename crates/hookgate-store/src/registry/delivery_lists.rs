@@ -91,7 +91,11 @@ impl Registry {
         let mut wanted = Wanting::of(scope);
         wanted.add_filter(filter);
         wanted.given_up();
-        self.read("counting deliveries", move |connection| Ok(wanted.count(connection)?)).await
+        let doing = "counting deliveries";
+        self.blocking(doing, move |registry| {
+            registry.read_as(&wanted.scope, doing, |connection| Ok(wanted.count(connection)?))
+        })
+        .await
     }
 
     /// How many deliveries there are that did not arrive.
@@ -108,7 +112,7 @@ impl Registry {
         self.blocking(doing, move |registry| {
             // What was queued before is seen.
             registry.commit_waiting();
-            registry.read_now(doing, |connection| Ok(wanted.read(connection)?))
+            registry.read_as(&wanted.scope, doing, |connection| Ok(wanted.read(connection)?))
         })
         .await
     }
@@ -162,6 +166,7 @@ fn number(connection: &Connection, select: &str) -> Result<u64, sql::Error> {
 
 /// What is read, as SQL.
 pub(super) struct Wanting {
+    scope: Scope,
     text: String,
     end: String,
     values: Vec<Value>,
@@ -171,7 +176,8 @@ impl Wanting {
     /// Whatever a scope covers.
     pub(super) fn of(scope: &Scope) -> Self {
         let text = "WHERE destinations.removed = 0".to_owned();
-        let mut wanted = Self { text, end: String::new(), values: Vec::new() };
+        let mut wanted =
+            Self { scope: scope.clone(), text, end: String::new(), values: Vec::new() };
         if let Some(tenant) = scope.tenant() {
             // Both: by the first it is found, the second decides.
             let tenant = || Value::Text(tenant.to_string());

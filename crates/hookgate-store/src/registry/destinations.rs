@@ -1,6 +1,6 @@
 //! Destinations: where events are passed on to, whose they are, and whether they get anything.
 
-use crate::sql::{self, Connection, OptionalExtension, Row, params};
+use crate::sql::{self, Connection, OptionalExtension, Row, Topic, params};
 use hookgate_core::delivery::{Breaker, DestinationSettings, Disabled};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
@@ -77,11 +77,9 @@ impl Registry {
         scope: &Scope,
         id: DestinationId,
     ) -> Result<Option<Destination>, RegistryError> {
-        let (scope, doing) = (scope.clone(), "reading a destination");
-        self.blocking(doing, move |registry| {
-            registry.read_as(&scope, doing, |connection| Ok(find(connection, &scope, id)?))
-        })
-        .await
+        let asked = scope.clone();
+        let find = move |connection: &Connection| Ok(find(connection, &asked, id)?);
+        self.read_scoped("reading a destination", scope, find).await
     }
 
     /// A page of destinations, the newest first.
@@ -95,7 +93,7 @@ impl Registry {
         page: Rows,
     ) -> Result<Vec<Destination>, RegistryError> {
         let tenant = scope.tenant().map(ToString::to_string);
-        self.read("listing destinations", move |connection| {
+        self.read_scoped("listing destinations", scope, move |connection| {
             let whose = if tenant.is_some() { "tenant = ?1" } else { "TRUE" };
             let select = format!(
                 "SELECT {COLUMNS} FROM destinations WHERE {whose} AND removed = 0 AND n < ?2 \
@@ -222,7 +220,8 @@ impl Registry {
         let scope = scope.clone();
         self.change_destinations("removing a destination", move |connection| {
             let destination = found(connection, &scope, id)?;
-            connection.execute(&format!("{EMPTY} WHERE n = ?1"), [place(&destination)])?;
+            let empty = format!("{EMPTY} WHERE n = ?1");
+            connection.execute(&empty, params![place(&destination), NO_BYTES])?;
             Ok(())
         })
         .await?;
@@ -272,8 +271,10 @@ impl Registry {
         let (destinations, deliveries) =
             (self.shared.destinations_version.clone(), self.shared.deliveries_version.clone());
         self.blocking(doing, move |registry| {
-            let changed =
-                registry.write_now(doing, |connection| Ok((change(connection)?, Vec::new())))?;
+            let changed = registry.write_now(doing, |connection| {
+                connection.announce(Topic::Destinations);
+                Ok((change(connection)?, Vec::new()))
+            })?;
             for version in [destinations, deliveries] {
                 version.send_modify(|version| *version = version.saturating_add(1));
             }
@@ -283,9 +284,12 @@ impl Registry {
     }
 }
 
+/// What stands in the place of a secret that is gone: the second value of [`EMPTY`].
+pub(super) const NO_BYTES: &[u8] = &[];
+
 /// Takes from destinations what a tenant wrote, and hides them.
 pub(super) const EMPTY: &str = "UPDATE destinations SET removed = 1, settings = '', \
-                                sealed = substr(sealed, 1, 0), sealed_before = NULL, ready_at = NULL";
+                                sealed = ?2, sealed_before = NULL, ready_at = NULL";
 
 /// Settings as they are kept: as text, and what leases ask of them.
 struct Kept {

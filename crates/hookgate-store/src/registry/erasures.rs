@@ -300,7 +300,8 @@ fn empty(connection: &Connection, tenant: &TenantId) -> Result<Vec<Effect>, Stop
     ] {
         connection.execute(delete, [id])?;
     }
-    connection.execute(&format!("{} WHERE tenant = ?1", destinations::EMPTY), [id])?;
+    let empty = format!("{} WHERE tenant = ?1", destinations::EMPTY);
+    connection.execute(&empty, params![id, destinations::NO_BYTES])?;
     let marked = tenants::found(connection, tenant)?;
     Ok(vec![Effect::Tenant(Arc::new(marked)), Effect::TenantEmptied(tenant.clone())])
 }

@@ -1,7 +1,7 @@
 //! Tenants' keys to the API.
 
 use crate::sql::{self, Connection, OptionalExtension, params};
-use hookgate_core::tenant::TenantId;
+use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 
 use super::memory::Effect;
@@ -67,7 +67,8 @@ impl Registry {
     /// A [`RegistryError`].
     pub async fn keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, RegistryError> {
         let tenant = tenant.clone();
-        self.read("listing keys", move |connection| {
+        let scope = Scope::Tenant(tenant.clone());
+        self.read_scoped("listing keys", &scope, move |connection| {
             tenants::found(connection, &tenant)?;
             let mut statement = connection.prepare_cached(
                 "SELECT id, tenant, hint, created_at FROM tenant_keys WHERE tenant = ?1 \

@@ -140,15 +140,15 @@ pub(super) fn ready(connection: &Connection, destination: i64, at: i64) -> Resul
 }
 
 /// Says anew when a destination has something to lease. Behind those that wait already, if
-/// that is now.
+/// that is now. Gives when.
 pub(super) fn refresh(
     connection: &Connection,
     destination: i64,
     now: Timestamp,
-) -> Result<(), Stop> {
+) -> Result<Option<Timestamp>, Stop> {
     let select = format!("SELECT {} FROM destinations WHERE n = ?1", Flow::COLUMNS);
     let flow = connection.prepare_cached(&select)?.query_row([destination], Flow::read);
-    let Some(flow) = flow.optional()? else { return Ok(()) };
+    let Some(flow) = flow.optional()? else { return Ok(None) };
     let mut next = connection.prepare_cached(NEXT_DUE)?;
     let next = next.query_row([destination], |row| row.get(0)).optional()?;
     let ready_at = match next {
@@ -160,9 +160,9 @@ pub(super) fn refresh(
     };
     let update =
         "UPDATE destinations SET ready_at = ?2 WHERE n = ?1 AND ready_at IS DISTINCT FROM ?2";
-    let ready_at = ready_at.map(Timestamp::millis);
-    connection.prepare_cached(update)?.execute(params![destination, ready_at])?;
-    Ok(())
+    let millis = ready_at.map(Timestamp::millis);
+    connection.prepare_cached(update)?.execute(params![destination, millis])?;
+    Ok(ready_at)
 }
 
 /// When one that is due then can be leased; nothing: not before another one is settled.

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::sql::{self, Connection, OptionalExtension, Row, params};
+use crate::sql::{self, Connection, OptionalExtension, Row, Topic, params};
 use hookgate_core::delivery::{
     Again, AttemptOutcome, DeliveryState, DestinationSettings, NextState, Settlement, settle,
 };
@@ -333,7 +333,10 @@ fn settle_one(connection: &Connection, settling: &Settling) -> Result<Option<Set
         lanes::promote(connection, destination, &lane, now)?;
     }
     overdue::give_up(connection, destination, &settled.breaker, &settling.schedule, now)?;
-    lanes::refresh(connection, destination, now)?;
+    if lanes::refresh(connection, destination, now)?.is_some_and(|it| it <= now) {
+        // Who looked before saw nothing: there was no room, or another one came first.
+        connection.announce(Topic::Deliveries);
+    }
     Ok(Some(settled))
 }
 

@@ -20,7 +20,7 @@ mod alerts;
 mod answers;
 mod batch;
 pub(crate) mod bindings;
-mod columns;
+pub(crate) mod columns;
 pub(crate) mod conversations;
 mod decisions;
 mod deliveries;
@@ -36,6 +36,7 @@ mod lanes;
 pub(crate) mod later;
 mod leases;
 pub(crate) mod memory;
+mod nodes;
 mod opening;
 mod overdue;
 mod sealed;
@@ -53,7 +54,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::sql::{self, Connection, Sight, Transaction};
+use crate::sql::{self, Connection, Sight, Transaction, may_block};
 use hookgate_core::secret::MaskKey;
 use hookgate_core::tenant::Scope;
 use sha2::{Digest, Sha256};
@@ -79,6 +80,8 @@ pub(crate) use self::error::Stop;
 pub use self::error::{RegistryError, Rows, Written};
 pub use self::keys::{KEYS_PER_TENANT_MAX, TenantKey};
 use self::memory::{Effect, Memory};
+use self::nodes::Nodes;
+pub(crate) use self::nodes::POLL;
 pub use self::opening::open_registry;
 pub(crate) use self::opening::{check_version, open};
 pub use self::sealed::{CREDENTIALS_PER_TENANT_MAX, SEALED_BYTES_MAX, SealedCredential, SealedKey};
@@ -128,6 +131,8 @@ pub(crate) struct Shared {
     batch: Batch,
     /// Where adopted conversations are; empty until the store has an index.
     pub(crate) index: OnceLock<Arc<Pool>>,
+    /// What other nodes did; nothing if there is only this one.
+    nodes: Option<Nodes>,
     is_closed: AtomicBool,
     /// Last, so that its file is closed after the connections.
     scrubber: Mutex<Scrubber>,
@@ -158,7 +163,7 @@ impl Registry {
 
     /// Takes no more changes: another process may open the store from now on. Waits for
     /// the one that is under way, and keeps what is queued.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.commit_waiting();
         let writer = lock(&self.shared.writer);
         self.shared.is_closed.store(true, Ordering::Release);
@@ -198,8 +203,14 @@ impl Registry {
         }
         let transaction = writer.transaction()?;
         let (value, effects) = change(&transaction)?;
-        transaction.commit()?;
+        if let Some(topic) = nodes::topic_of(&effects) {
+            transaction.announce(topic);
+        }
+        let counted = transaction.commit()?;
         self.shared.apply(effects);
+        if let Some(nodes) = &self.shared.nodes {
+            nodes.note_own(&counted);
+        }
         Ok(value)
     }
 
@@ -210,6 +221,17 @@ impl Registry {
         read: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
     ) -> Result<T, RegistryError> {
         self.blocking(doing, move |registry| registry.read_now(doing, read)).await
+    }
+
+    /// The same of what a scope covers.
+    async fn read_scoped<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        scope: &Scope,
+        read: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let scope = scope.clone();
+        self.blocking(doing, move |registry| registry.read_as(&scope, doing, read)).await
     }
 
     /// The same on a thread that may block.
@@ -240,7 +262,7 @@ impl Registry {
         work: impl FnOnce(&Self) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         let registry = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&registry)).await;
+        let done = tokio::task::spawn_blocking(move || may_block(|| work(&registry))).await;
         done.unwrap_or_else(|error| {
             Err(RegistryError::Unavailable { doing, source: io::Error::other(error) })
         })

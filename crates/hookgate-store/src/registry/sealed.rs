@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::sql::{self, Connection, OptionalExtension, Row, params};
-use hookgate_core::tenant::TenantId;
+use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 
 use super::error::Stop;
@@ -174,7 +174,8 @@ impl Registry {
         name: &str,
     ) -> Result<Option<(SealedCredential, Option<SealedKey>)>, RegistryError> {
         let (tenant, name) = (tenant.clone(), name.to_owned());
-        self.read("reading a credential", move |connection| {
+        let scope = Scope::Tenant(tenant.clone());
+        self.read_scoped("reading a credential", &scope, move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT tenant, name, sealed, updated_at FROM credentials \
                  WHERE tenant = ?1 AND name = ?2",
@@ -203,7 +204,8 @@ impl Registry {
         tenant: &TenantId,
     ) -> Result<Vec<(String, Timestamp)>, RegistryError> {
         let tenant = tenant.clone();
-        self.read("listing credentials", move |connection| {
+        let scope = Scope::Tenant(tenant.clone());
+        self.read_scoped("listing credentials", &scope, move |connection| {
             tenants::found(connection, &tenant)?;
             let mut statement = connection.prepare_cached(
                 "SELECT name, updated_at FROM credentials WHERE tenant = ?1 ORDER BY name",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sql::{self, Connection, OptionalExtension, Row, params};
+use crate::sql::{self, Connection, OptionalExtension, Row, params, params_from_iter};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 
@@ -124,7 +124,7 @@ impl Registry {
             let wanted = if source.is_some() { "WHERE source = ?1" } else { "" };
             let select = format!("SELECT {COLUMNS} FROM url_tokens {wanted} ORDER BY n DESC");
             let mut statement = connection.prepare_cached(&select)?;
-            let rows = statement.query_map([source], |row| Ok(token(row)?.1))?;
+            let rows = statement.query_map(params_from_iter(source), |row| Ok(token(row)?.1))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

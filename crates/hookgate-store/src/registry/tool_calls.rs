@@ -11,7 +11,10 @@
 //!   ends.
 
 use crate::sql::{self, Connection, OptionalExtension, Row, Value, params, params_from_iter};
+use std::time::Duration;
+
 use hookgate_core::tenant::Scope;
+use hookgate_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::batch::Wanted;
@@ -22,6 +25,10 @@ use super::tool_call::{
 };
 use super::{ErasureTarget, Registry, RegistryError, columns, tenants, text};
 use crate::record::EventId;
+
+/// How long after it began a tool call is under way no more, whatever became of its node: ten
+/// times the longest patience that can be configured, so that the clocks of nodes may differ.
+const ABANDONED_AFTER: Duration = Duration::from_mins(10);
 
 /// Rows erased in one transaction: tool calls that are made meanwhile wait for it.
 const ERASED_AT_ONCE: u32 = 512;
@@ -150,10 +157,10 @@ impl Registry {
         self.blocking(doing, move |registry| {
             // What was queued before is seen.
             registry.commit_waiting();
-            registry.read_now(doing, |connection| {
+            registry.read_as(&wanted.scope, doing, |connection| {
                 let select = format!("SELECT {COLUMNS} FROM tool_calls {}", wanted.text);
                 let mut statement = connection.prepare_cached(&select)?;
-                let rows = statement.query_map(params_from_iter(wanted.values), row)?;
+                let rows = statement.query_map(params_from_iter(&wanted.values), row)?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
         })
@@ -170,6 +177,28 @@ impl Registry {
         self.write_now("noting interrupted tool calls", |connection| {
             let update = "UPDATE tool_calls SET state = 'unknown' WHERE state = 'started'";
             Ok((connection.execute(update, [])?, Vec::new()))
+        })
+    }
+
+    /// Notes that nobody knows the end of what was under way for longer than any call is: its
+    /// node is gone. For a node that has the store with others. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub(crate) fn note_abandoned(&self, now: Timestamp) -> Result<usize, RegistryError> {
+        let after = i64::try_from(ABANDONED_AFTER.as_millis()).unwrap_or(i64::MAX);
+        let before = now.millis().saturating_sub(after);
+        let doing = "noting abandoned tool calls";
+        // Mostly there are none, and then nobody's lock is taken.
+        let any = "SELECT 1 FROM tool_calls WHERE state = 'started' AND started_at < ?1 LIMIT 1";
+        if !self.read_now(doing, |it| Ok(it.prepare_cached(any)?.exists([before])?))? {
+            return Ok(0);
+        }
+        self.write_now(doing, |connection| {
+            let update = "UPDATE tool_calls SET state = 'unknown' \
+                          WHERE state = 'started' AND started_at < ?1";
+            Ok((connection.execute(update, [before])?, Vec::new()))
         })
     }
 
@@ -210,6 +239,7 @@ impl Registry {
 
 /// What is read, as SQL.
 struct Wanting {
+    scope: Scope,
     text: String,
     values: Vec<Value>,
 }
@@ -217,7 +247,8 @@ struct Wanting {
 impl Wanting {
     /// Whatever a scope covers.
     fn of(scope: &Scope) -> Self {
-        let mut wanted = Self { text: "WHERE TRUE".to_owned(), values: Vec::new() };
+        let text = "WHERE TRUE".to_owned();
+        let mut wanted = Self { scope: scope.clone(), text, values: Vec::new() };
         if let Some(tenant) = scope.tenant() {
             wanted.add("tenant = ?", Value::Text(tenant.to_string()));
         }

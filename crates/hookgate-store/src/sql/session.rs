@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hookgate_core::tenant::{Scope, TenantId};
-use postgres::Client;
 use postgres::types::ToSql;
+use postgres::{Client, SimpleQueryMessage};
 
 use super::Error;
 use super::dialect::translate;
+use super::topic::{CHANNEL, Topic};
 use super::value::Bound;
 
 /// Makes a connection.
@@ -65,6 +66,8 @@ pub(super) struct Session {
     connect: Connect,
     client: RefCell<Option<Client>>,
     prepared: RefCell<HashMap<Box<str>, Known>>,
+    /// What the transaction tells when it is committed.
+    announced: RefCell<Vec<Topic>>,
     /// Not before then another connection is made.
     wait: Cell<Option<(Instant, Duration)>>,
 }
@@ -81,6 +84,7 @@ impl Session {
             connect,
             client: RefCell::new(None),
             prepared: RefCell::new(HashMap::new()),
+            announced: RefCell::default(),
             wait: Cell::new(None),
         }
     }
@@ -118,11 +122,46 @@ impl Session {
         begun
     }
 
-    pub(super) fn commit(&self) -> Result<(), Error> {
-        self.ask(|client| client.batch_execute("COMMIT"))
+    pub(super) fn announce(&self, topic: Topic) {
+        let mut announced = self.announced.borrow_mut();
+        if !announced.contains(&topic) {
+            announced.push(topic);
+        }
+    }
+
+    /// Commits, with what is announced; all in one go.
+    pub(super) fn commit(&self) -> Result<Vec<(Topic, i64)>, Error> {
+        let announced = self.announced.take();
+        let mut words = String::new();
+        for topic in &announced {
+            let name = topic.name();
+            if topic.has_version() {
+                words.push_str("UPDATE hookgate.versions SET n = n + 1 WHERE topic = '");
+                words.push_str(name);
+                words.push_str("' RETURNING topic, n; ");
+            }
+            words.push_str("NOTIFY ");
+            words.push_str(CHANNEL);
+            words.push_str(", '");
+            words.push_str(name);
+            words.push_str("'; ");
+        }
+        words.push_str("COMMIT");
+        let said = self.ask(|client| client.simple_query(&words));
+        if said.is_err() {
+            self.roll_back();
+        }
+        let rows = said?.into_iter().filter_map(|it| match it {
+            SimpleQueryMessage::Row(row) => {
+                Some((Topic::named(row.get(0)?)?, row.get(1)?.parse().ok()?))
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
     }
 
     pub(super) fn roll_back(&self) {
+        self.announced.take();
         if !self.is_lost() && self.ask(|client| client.batch_execute("ROLLBACK")).is_err() {
             // In what state it is nobody knows.
             self.forget();
@@ -147,10 +186,16 @@ impl Session {
     /// Asks, and notes when nobody answers any more.
     fn ask<T>(
         &self,
-        ask: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
-    ) -> Result<T, Error> {
+        ask: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send,
+    ) -> Result<T, Error>
+    where
+        T: Send,
+    {
         let asked = match RefMut::filter_map(self.client.borrow_mut(), Option::as_mut) {
-            Ok(mut client) => ask(&mut client).map_err(Error::from),
+            Ok(mut client) => {
+                let client = &mut *client;
+                blocking(|| ask(client).map_err(Error::from))
+            }
             Err(_) => Err(Error::Away("the connection was lost".to_owned())),
         };
         if asked.as_ref().is_err_and(Error::is_lost) {
@@ -168,7 +213,7 @@ impl Session {
         {
             return Err(Error::Away("it could not be reached a moment ago".to_owned()));
         }
-        match (self.connect)() {
+        match blocking(&*self.connect) {
             Ok(client) => {
                 self.wait.set(None);
                 self.client.replace(Some(client));
@@ -194,9 +239,34 @@ impl Drop for Session {
     }
 }
 
+thread_local! {
+    /// Whether this thread drives no runtime.
+    static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what blocks on a thread that may: calls of PostgreSQL need no thread of their own then.
+pub(crate) fn may_block<T>(work: impl FnOnce() -> T) -> T {
+    let before = MAY_BLOCK.replace(true);
+    let done = work();
+    MAY_BLOCK.set(before);
+    done
+}
+
+/// Runs a call of PostgreSQL. On a thread that drives a runtime its client would panic, and
+/// whether one does nobody can ask: so without a word of [`may_block`] it gets a thread.
+pub(crate) fn blocking<T: Send>(call: impl FnOnce() -> T + Send) -> T {
+    if MAY_BLOCK.get() || tokio::runtime::Handle::try_current().is_err() {
+        return call();
+    }
+    std::thread::scope(|scope| match scope.spawn(call).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 /// Says good-bye to PostgreSQL. A client blocks when it is dropped, which it may not on a
 /// thread that drives a runtime.
-pub(crate) fn drop_off_runtime(client: Option<Client>) {
+fn drop_off_runtime(client: Option<Client>) {
     let Some(client) = client else { return };
     if tokio::runtime::Handle::try_current().is_ok() {
         // It holds nothing that anybody waits for.
@@ -231,14 +301,19 @@ impl Prepared<'_> {
             &mut Client,
             &postgres::Statement,
             &[&(dyn ToSql + Sync)],
-        ) -> Result<T, postgres::Error>,
-    ) -> Result<T, Error> {
+        ) -> Result<T, postgres::Error>
+        + Send,
+    ) -> Result<T, Error>
+    where
+        T: Send,
+    {
         let wanted = self.known.values.iter().map(|at| values.get(*at).copied());
         let bound = wanted
             .map(|it| Bound::of(it.unwrap_or(&rusqlite::types::Null)))
             .collect::<Result<Vec<_>, _>>()?;
         let bound: Vec<&(dyn ToSql + Sync)> =
             bound.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
-        self.session.ask(|client| ask(client, &self.known.statement, &bound))
+        let statement = &self.known.statement;
+        self.session.ask(|client| ask(client, statement, &bound))
     }
 }

@@ -69,6 +69,13 @@ impl Bench {
         Self { store, folder, options }
     }
 
+    /// Keeps everybody from committing to the registry, until it is let go.
+    pub(crate) fn hold(&self) -> Hold {
+        let other = rusqlite::Connection::open(self.path().join("registry.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Hold(other)
+    }
+
     pub(crate) async fn append(&self, call: &Call) -> Receipt {
         self.store.append(&call.accepted(), None).await.unwrap()
     }
@@ -90,6 +97,15 @@ impl Bench {
             bodies.push(String::from_utf8(bytes_of(body)).unwrap());
         }
         bodies
+    }
+}
+
+/// A transaction of another process.
+pub(crate) struct Hold(rusqlite::Connection);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
     }
 }
 

@@ -7,8 +7,8 @@ use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
-    ANSWER_KEPT, ANSWERS_MAX, Answer, Binding, BindingFilter, Conversation, ConversationFilter,
-    Decision, DecisionKind, EXTERNAL_ID_BYTES_MAX, Erased, ErasureTarget, EventId, GRACE_MAX,
+    ANSWER_KEPT, Answer, Binding, BindingFilter, Conversation, ConversationFilter, Decision,
+    DecisionKind, EXTERNAL_ID_BYTES_MAX, Erased, ErasureTarget, EventId, GRACE_MAX,
     KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, Options, Quota, Registry, RegistryError, Rows,
     SealedCredential, SealedKey, SourceRow, Written,
 };
@@ -62,7 +62,7 @@ fn source(name: &str) -> SourceRow {
     }
 }
 
-fn credential(tenant: &TenantId, name: &str, sealed: &[u8]) -> SealedCredential {
+pub(crate) fn credential(tenant: &TenantId, name: &str, sealed: &[u8]) -> SealedCredential {
     let name = name.to_owned();
     SealedCredential { tenant: tenant.clone(), name, sealed: sealed.to_vec(), updated_at: NOW }
 }
@@ -432,26 +432,6 @@ async fn a_repeated_request_finds_its_answer_for_a_day() {
     assert_eq!(registry.answer("op", "k", request, day).await.unwrap(), None);
     registry.keep_answer("op", "k", other, second.clone(), day).await.unwrap();
     assert_eq!(registry.answer("op", "k", other, day).await.unwrap(), Some(second));
-}
-
-#[tokio::test]
-async fn the_oldest_answers_go_when_there_are_too_many() {
-    let bench = Bench::new().between(|folder| {
-        let connection = rusqlite::Connection::open(folder.join("registry.sqlite")).unwrap();
-        let fill = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number \
-                    WHERE n < ?1) INSERT INTO answers (key, request, status, sealed, at) \
-                    SELECT CAST(n AS BLOB), zeroblob(32), 200, zeroblob(8), ?2 FROM number";
-        let count = i64::try_from(ANSWERS_MAX).unwrap();
-        connection.execute(fill, rusqlite::params![count, NOON]).unwrap();
-    });
-    let answer = Answer { status: 200, sealed: Vec::new() };
-    bench.store.registry().keep_answer("op", "k", [0; 32], answer, NOW).await.unwrap();
-    let connection = rusqlite::Connection::open(bench.path().join("registry.sqlite")).unwrap();
-    let kept = "SELECT count(*), min(n) FROM answers";
-    let (count, oldest): (u64, i64) = connection
-        .query_row(kept, [], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))
-        .unwrap();
-    assert_eq!((count, oldest), (ANSWERS_MAX, 2));
 }
 
 #[tokio::test]

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use hookgate_core::event::ClaimKind;
 use hookgate_store::{
-    BINDINGS_MAX, CONVERSATIONS_MAX, Erased, ErasureTarget, Options, RegistryError, SOURCES_MAX,
-    SourceRow, Store, TENANTS_MAX, TOKENS_MAX, Written, backup, check,
+    ANSWERS_MAX, Answer, BINDINGS_MAX, Begun, CONVERSATIONS_MAX, Erased, ErasureTarget, Options,
+    RegistryError, SOURCES_MAX, SourceRow, Store, TENANTS_MAX, TOKENS_MAX, ToolCallState, Written,
+    backup, check,
 };
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::bench::{Bench, files, open};
+use crate::bench::{Bench, NOON, files, open};
 use crate::registry::{NOW, add_tenant, binding, conversation, tenant};
-use crate::tool_calls::new_call;
+use crate::tool_calls::{new_call, one, write};
 
 /// Which files under a folder hold these bytes.
 fn holding(folder: &Path, needle: &[u8]) -> Vec<String> {
@@ -247,4 +248,55 @@ async fn what_is_counted_is_what_is_there() {
     let target = ErasureTarget::Tenant(acme);
     registry.add_erasure(target, NOW).await.unwrap();
     assert_eq!(counts(), [0, 0]);
+}
+
+#[tokio::test]
+async fn the_oldest_answers_go_when_there_are_too_many() {
+    let bench = Bench::new().between(|folder| {
+        let connection = rusqlite::Connection::open(folder.join("registry.sqlite")).unwrap();
+        let fill = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number \
+                    WHERE n < ?1) INSERT INTO answers (key, request, status, sealed, at) \
+                    SELECT CAST(n AS BLOB), zeroblob(32), 200, zeroblob(8), ?2 FROM number";
+        let count = i64::try_from(ANSWERS_MAX).unwrap();
+        connection.execute(fill, rusqlite::params![count, NOON]).unwrap();
+    });
+    let answer = Answer { status: 200, sealed: Vec::new() };
+    bench.store.registry().keep_answer("op", "k", [0; 32], answer, NOW).await.unwrap();
+    let connection = rusqlite::Connection::open(bench.path().join("registry.sqlite")).unwrap();
+    let kept = "SELECT count(*), min(n) FROM answers";
+    let (count, oldest): (u64, i64) = connection
+        .query_row(kept, [], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))
+        .unwrap();
+    assert_eq!((count, oldest), (ANSWERS_MAX, 2));
+}
+
+#[tokio::test]
+async fn who_opens_the_registry_beside_a_gateway_changes_no_call() {
+    let bench = Bench::new();
+    let acme = add_tenant(bench.store.registry(), "acme").await;
+    bench.store.registry().begin_tool_call(write(&acme, 1, 1)).await.unwrap();
+    drop(hookgate_store::open_registry(bench.path()).unwrap());
+    let kept = one(bench.store.registry(), write(&acme, 1, 1).id).await;
+    assert_eq!(kept.state, ToolCallState::Started);
+}
+
+#[tokio::test]
+async fn a_registry_of_before_there_were_tool_calls_keeps_what_it_has() {
+    let bench = Bench::new();
+    let acme = add_tenant(bench.store.registry(), "acme").await;
+    let bench = bench.between(|folder| {
+        let connection = Connection::open(folder.join("registry.sqlite")).unwrap();
+        connection
+            .execute_batch(
+                "DROP TABLE tool_calls; DROP TABLE tool_settings; DROP TABLE attempts; \
+                 DROP TABLE deliveries; DROP TABLE destinations; DROP TABLE cursors; \
+                 PRAGMA user_version = 2;",
+            )
+            .unwrap();
+    });
+    let registry = bench.store.registry();
+    assert!(registry.tenant("acme").is_some());
+    let begun = registry.begin_tool_call(write(&acme, 1, 1)).await.unwrap();
+    assert_eq!(begun, Begun::Fresh { generation: 1 });
+    registry.set_tool_settings(&acme, Some("{}".to_owned())).await.unwrap();
 }

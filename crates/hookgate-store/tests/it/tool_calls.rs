@@ -7,7 +7,6 @@ use hookgate_store::{
     RegistryError, TOOL_SETTINGS_BYTES_MAX, ToolCall, ToolCallFilter, ToolCallId, ToolCallState,
     ToolTimes,
 };
-use rusqlite::Connection;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -37,7 +36,7 @@ pub(crate) fn new_call(tenant: &TenantId, number: u128) -> NewToolCall {
 }
 
 /// A call that writes.
-fn write(tenant: &TenantId, number: u128, effect: u8) -> NewToolCall {
+pub(crate) fn write(tenant: &TenantId, number: u128, effect: u8) -> NewToolCall {
     NewToolCall { effect: Some([effect; 32]), ..new_call(tenant, number) }
 }
 
@@ -61,7 +60,7 @@ async fn all(registry: &Registry, scope: &Scope) -> Vec<ToolCall> {
     registry.tool_calls(scope, ToolCallFilter::default(), None, 1_000).await.unwrap()
 }
 
-async fn one(registry: &Registry, id: ToolCallId) -> ToolCall {
+pub(crate) async fn one(registry: &Registry, id: ToolCallId) -> ToolCall {
     registry.tool_call(&Scope::Operator, id).await.unwrap().expect("it is kept")
 }
 
@@ -272,16 +271,6 @@ async fn what_a_crash_left_is_unknown_and_not_done_again() {
 }
 
 #[tokio::test]
-async fn who_opens_the_registry_beside_a_gateway_changes_no_call() {
-    let bench = Bench::new();
-    let acme = add_tenant(bench.store.registry(), "acme").await;
-    bench.store.registry().begin_tool_call(write(&acme, 1, 1)).await.unwrap();
-    drop(hookgate_store::open_registry(bench.path()).unwrap());
-    let kept = one(bench.store.registry(), write(&acme, 1, 1).id).await;
-    assert_eq!(kept.state, ToolCallState::Started);
-}
-
-#[tokio::test]
 async fn an_end_that_nobody_waits_for_is_kept() {
     let bench = Bench::new();
     let acme = add_tenant(bench.store.registry(), "acme").await;
@@ -310,8 +299,7 @@ async fn fifty_that_wait_at_once_share_a_commit() {
     let registry = bench.store.registry();
     let acme = add_tenant(registry, "acme").await;
     // Another process has the file: nobody is committed until all wait.
-    let other = Connection::open(bench.path().join("registry.sqlite")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hold = bench.hold();
     let before = registry.tool_call_commits();
     let mut calls = JoinSet::new();
     for number in 0..50 {
@@ -321,7 +309,7 @@ async fn fifty_that_wait_at_once_share_a_commit() {
     }
     // On this runtime all of them are polled before this goes on.
     tokio::task::yield_now().await;
-    other.execute_batch("ROLLBACK").unwrap();
+    drop(hold);
     let begun = calls.join_all().await;
     assert_eq!(begun.len(), 50);
     assert!(begun.iter().all(|it| *it == Begun::Fresh { generation: 1 }));
@@ -334,8 +322,7 @@ async fn one_that_is_refused_takes_no_other_with_it() {
     let bench = Bench::new();
     let registry = bench.store.registry();
     let acme = add_tenant(registry, "acme").await;
-    let other = Connection::open(bench.path().join("registry.sqlite")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hold = bench.hold();
     let mut calls = JoinSet::new();
     for number in 0..9 {
         // Every third has a tenant that is not there, or an id that is taken.
@@ -345,7 +332,7 @@ async fn one_that_is_refused_takes_no_other_with_it() {
         calls.spawn(async move { registry.begin_tool_call(call).await });
     }
     tokio::task::yield_now().await;
-    other.execute_batch("ROLLBACK").unwrap();
+    drop(hold);
     let begun = calls.join_all().await;
     let count = |is: fn(&RegistryError) -> bool| {
         begun.iter().filter(|it| it.as_ref().is_err_and(is)).count()
@@ -512,25 +499,4 @@ async fn a_tenant_that_is_erased_begins_nothing() {
     assert!(matches!(refused, RegistryError::NoSuchTenant), "{refused:?}");
     // The one that is under way may end.
     registry.finish_tool_call(finished(ID, ToolCallState::Succeeded)).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_registry_of_before_there_were_tool_calls_keeps_what_it_has() {
-    let bench = Bench::new();
-    let acme = add_tenant(bench.store.registry(), "acme").await;
-    let bench = bench.between(|folder| {
-        let connection = Connection::open(folder.join("registry.sqlite")).unwrap();
-        connection
-            .execute_batch(
-                "DROP TABLE tool_calls; DROP TABLE tool_settings; DROP TABLE attempts; \
-                 DROP TABLE deliveries; DROP TABLE destinations; DROP TABLE cursors; \
-                 PRAGMA user_version = 2;",
-            )
-            .unwrap();
-    });
-    let registry = bench.store.registry();
-    assert!(registry.tenant("acme").is_some());
-    let begun = registry.begin_tool_call(write(&acme, 1, 1)).await.unwrap();
-    assert_eq!(begun, Begun::Fresh { generation: 1 });
-    registry.set_tool_settings(&acme, Some("{}".to_owned())).await.unwrap();
 }

@@ -1,0 +1,83 @@
+//! The registry in PostgreSQL, which several nodes share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::memory::Memory;
+use super::super::nodes::{Nodes, Versions};
+use super::super::{Registry, RegistryError};
+use super::{Opened, WhoError, read_or_make, who};
+use crate::error::OpenError;
+use crate::postgres::migrations::migrate;
+use crate::postgres::{Listener, PgSettings};
+use crate::rejections::now;
+use crate::sql::{self, Connect, Connection, Sight, blocking};
+
+/// What stands for a path.
+const PLACE: &str = "PostgreSQL";
+
+impl Registry {
+    /// Opens the registry in PostgreSQL, making or migrating its tables. Each of its three
+    /// connections is made anew after a loss: what was under way then fails. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`].
+    pub fn open_postgres(settings: &PgSettings) -> Result<Self, OpenError> {
+        Self::open_with(&connections(settings, "registry"))
+    }
+
+    /// Hears from now on what other nodes change, until the listener is dropped: a node has
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn listen(&self, settings: &PgSettings) -> std::io::Result<Listener> {
+        Listener::start(self.clone(), connections(settings, "listen"), Arc::new(|_| ()))
+    }
+
+    /// The same with whatever makes connections.
+    pub(crate) fn open_with(connect: &Connect) -> Result<Self, OpenError> {
+        blocking(|| Self::open_now(connect))
+    }
+
+    fn open_now(connect: &Connect) -> Result<Self, OpenError> {
+        let mut client = connect().map_err(OpenError::postgres)?;
+        migrate(&mut client)?;
+        drop(client);
+        let connection = || Connection::postgres(connect.clone());
+        let mut writer = connection();
+        let made = read_or_make(&mut writer).map_err(|error| match error {
+            WhoError::Database(error) => OpenError::postgres(error),
+            WhoError::Random(error) => OpenError::Postgres(error),
+        })?;
+        let (store_id, mask_key) = who(made, Path::new(PLACE))?;
+        let (versions, memory) = writer
+            .read(Sight::All, |connection| {
+                Ok::<_, sql::Error>((Versions::read(connection)?, Memory::load(connection)?))
+            })
+            .map_err(OpenError::postgres)?;
+        let opened = Opened {
+            path: PLACE.into(),
+            store_id,
+            mask_key,
+            memory,
+            writer,
+            lookups: connection(),
+            lists: connection(),
+            nodes: Some(Nodes::new(versions)),
+        };
+        let registry = opened.registry();
+        let unchangeable = |error: RegistryError| OpenError::postgres(error);
+        // What is leased may be another node's; leases end by themselves.
+        registry.note_abandoned(now()).map_err(unchangeable)?;
+        registry.finish_removals().map_err(unchangeable)?;
+        Ok(registry)
+    }
+}
+
+fn connections(settings: &PgSettings, application: &'static str) -> Connect {
+    let settings = settings.clone();
+    Arc::new(move || settings.connect(application).map_err(Into::into))
+}
