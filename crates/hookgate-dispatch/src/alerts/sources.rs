@@ -173,9 +173,8 @@ impl Known {
         now: Timestamp,
         up: std::time::Duration,
     ) -> Finding {
-        let is_quiet = |it: Timestamp| it.age(now) > rules.quiet;
         let (verdict, silence) = match self.last {
-            Some(last) if !is_quiet(last) => (Verdict::Clear, last.age(now)),
+            Some(last) if last.age(now) <= rules.quiet => (Verdict::Clear, last.age(now)),
             _ => source_silent(self.rhythm.as_ref(), now, rules.quiet, up),
         };
         let longest = self.rhythm.and_then(|it| it.longest).unwrap_or_default();

@@ -31,6 +31,7 @@ fn the_help_fits_a_screen() {
       tool-calls     List and show what agents asked for, and what came of it
       destination    Say where events are passed on to
       deliveries     List and show what was passed on, and try again what was not
+      alerts         List what the gateway raised alerts about
       store          Check, rebuild and back up the store
       secret         Make secrets, and seal under another master key
       audit          Look for what a human should see: contradictions, weak proof, silence
