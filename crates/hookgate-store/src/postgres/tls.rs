@@ -103,8 +103,8 @@ pub(super) fn client(mode: TlsMode, roots: &Roots) -> io::Result<ClientConfig> {
             let checks = checks.build().map_err(|_| {
                 io::Error::other("this system has no certificate authorities: install its package ca-certificates")
             })?;
-            let names = if mode == TlsMode::Full { Names::This } else { Names::Any };
-            Believed::Chain { checks, named, names }
+            let host = if mode == TlsMode::Full { Host::This } else { Host::Any };
+            Believed::Chain { checks, named, host }
         }
     };
     let verifier = Verifier { provider: Arc::clone(&provider), believed };
@@ -131,13 +131,13 @@ enum Believed {
         checks: Arc<WebPkiServerVerifier>,
         /// The certificates of `sslrootcert`: the server's own may be one of them.
         named: Vec<CertificateDer<'static>>,
-        names: Names,
+        host: Host,
     },
 }
 
-/// Which names a certificate may be for.
+/// Which host a certificate may be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
+enum Host {
     This,
     Any,
 }
@@ -151,13 +151,13 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Believed::Chain { checks, named, names } = &self.believed else {
+        let Believed::Chain { checks, named, host } = &self.believed else {
             return Ok(ServerCertVerified::assertion());
         };
         // The operator named this very certificate: PostgreSQL's own guide makes one that
         // is authority and server in one, which a chain never ends in.
         if named.iter().any(|it| it.as_ref() == end_entity.as_ref()) {
-            if *names == Names::This {
+            if *host == Host::This {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
             }
             return Ok(ServerCertVerified::assertion());
@@ -166,7 +166,7 @@ impl ServerCertVerifier for Verifier {
             // The name is looked at last, behind the chain.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if *names == Names::Any => Ok(ServerCertVerified::assertion()),
+            )) if *host == Host::Any => Ok(ServerCertVerified::assertion()),
             verdict => verdict,
         }
     }

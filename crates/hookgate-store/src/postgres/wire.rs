@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::{Instant, Sleep};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The request for TLS: its length and its number (PostgreSQL's protocol 3, "SSLRequest").
+/// The request for TLS: its length and its number (PostgreSQL's protocol 3, `SSLRequest`).
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// Encrypted, as `tokio-postgres-rustls` makes it.
