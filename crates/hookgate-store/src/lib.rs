@@ -28,6 +28,10 @@
 //! `registry/` and `ledger/` (whose it is), `attribute.rs` and `decide.rs` (who decides),
 //! `erasure.rs` and `retention.rs` (what goes), `opening.rs`.
 
+// Tests within share what the tests outside stand on.
+#[cfg(test)]
+extern crate self as hookgate_store;
+
 mod archive;
 mod attribute;
 mod blobs;
