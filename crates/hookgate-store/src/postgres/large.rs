@@ -159,7 +159,7 @@ pub(super) fn trim_unproven(client: &mut Client, ring: Ring) -> Result<u64, Erro
                  FROM events WHERE log = 1 WINDOW newest AS (ORDER BY seq DESC)
              ), gone AS (
                  DELETE FROM events WHERE log = 1 AND seq <= (
-                     SELECT max(seq) FROM sized WHERE n > $1 OR bytes > $2
+                     SELECT max(seq) FROM sized WHERE n > $1::bigint OR bytes > $2::bigint
                  ) RETURNING blob
              )
              DELETE FROM blobs WHERE id IN (SELECT blob FROM gone WHERE blob IS NOT NULL)
@@ -182,7 +182,7 @@ pub(super) fn trim_rejections(client: &mut Client, ring: Ring) -> Result<u64, Er
                  FROM rejections WINDOW newest AS (ORDER BY seq DESC)
              ), gone AS (
                  DELETE FROM rejections WHERE seq <= (
-                     SELECT max(seq) FROM sized WHERE n > $1 OR bytes > $2
+                     SELECT max(seq) FROM sized WHERE n > $1::bigint OR bytes > $2::bigint
                  ) RETURNING blob
              )
              DELETE FROM blobs WHERE id IN (SELECT blob FROM gone WHERE blob IS NOT NULL)

@@ -48,7 +48,6 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An event that was written down elsewhere, under its final id: stored unless it is.
-    #[expect(dead_code, reason = "for whoever drains a spool")]
     pub(super) fn again(
         head: Vec<u8>,
         payload: Bytes,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookgate_core::received::{Body as ReceivedBody, Unproven};
+use hookgate_core::time::Timestamp;
 use postgres::Client;
 use postgres::error::SqlState;
 use tokio::sync::watch;
@@ -231,8 +232,8 @@ fn read_page(
          ORDER BY seq {order} LIMIT $6"
     );
     let start = i64::try_from(start).unwrap_or(i64::MAX);
-    let since = filter.since.map_or(i64::MIN, |it| it.millis());
-    let until = filter.until.map_or(i64::MAX, |it| it.millis());
+    let since = filter.since.map_or(i64::MIN, Timestamp::millis);
+    let until = filter.until.map_or(i64::MAX, Timestamp::millis);
     let limit = i64::try_from(page.limit.min(PAGE_MAX)).unwrap_or(i64::MAX);
     let rows = large::transact(client, |client| {
         client.query(&sql, &[&start, &filter.source, &since, &until, &filter.settled, &limit])

@@ -25,10 +25,10 @@ fn one_event_that_comes_to_two_nodes_at_once_is_stored_once() {
     let database = database(Cluster::shared());
     let (one, two) = (Bench::new(&database.url()), Bench::new(&database.url()));
     for round in 0..ROUNDS {
-        let (here, there) =
+        let (left, right) =
             (Call::status("c", round).accepted(), Call::status("c", round).accepted());
         let (first, second) = one.wait(async {
-            tokio::join!(one.node.append(&here, None), two.node.append(&there, None))
+            tokio::join!(one.node.append(&left, None), two.node.append(&right, None))
         });
         let (first, second) = (first.unwrap(), second.unwrap());
         assert_eq!(first.id(), second.id());
@@ -87,12 +87,12 @@ fn a_conversation_that_two_nodes_make_known_at_once_is_one_tenants() {
     for round in 0..ROUNDS {
         let id = format!("call-{round}");
         let (first, second) = one.wait(async {
-            let (here, kept_here) = adopting(&one, &id, 1).await;
-            let (there, kept_there) = adopting(&two, &id, 2).await;
-            assert_eq!(here.decision().tenant(), Some(&acme));
-            assert_eq!(there.decision().tenant(), Some(&other));
-            assert!(kept_here.is_some() && kept_there.is_some());
-            tokio::join!(one.node.append(&here, kept_here), two.node.append(&there, kept_there))
+            let (left, kept_left) = adopting(&one, &id, 1).await;
+            let (right, kept_right) = adopting(&two, &id, 2).await;
+            assert_eq!(left.decision().tenant(), Some(&acme));
+            assert_eq!(right.decision().tenant(), Some(&other));
+            assert!(kept_left.is_some() && kept_right.is_some());
+            tokio::join!(one.node.append(&left, kept_left), two.node.append(&right, kept_right))
         });
         let (winner, loser, node) = match (first, second) {
             (Ok(_), Err(cause)) => (&acme, cause, &two),
@@ -124,10 +124,10 @@ fn what_the_same_tenant_makes_known_on_two_nodes_is_stored_by_both() {
     let (one, acme) = node_of(&database.url(), "acme");
     let (two, _) = node_of(&database.url(), "acme");
     one.wait(async {
-        let (here, kept_here) = adopting(&one, "call", 1).await;
-        let (there, kept_there) = adopting(&two, "call", 2).await;
-        one.node.append(&here, kept_here).await.unwrap();
-        two.node.append(&there, kept_there).await.unwrap();
+        let (left, kept_left) = adopting(&one, "call", 1).await;
+        let (right, kept_right) = adopting(&two, "call", 2).await;
+        one.node.append(&left, kept_left).await.unwrap();
+        two.node.append(&right, kept_right).await.unwrap();
     });
     for bench in [&one, &two] {
         let claims = [Claim::new(ClaimKind::Conversation, Some("call".to_owned()))];

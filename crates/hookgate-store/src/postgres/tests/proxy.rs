@@ -52,7 +52,7 @@ impl Proxy {
 }
 
 fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
         if to.write_all(&bytes[..count]).is_err() {
             return;
@@ -66,7 +66,7 @@ fn pass(
     cut: &AtomicU8,
     answers: thread::JoinHandle<()>,
 ) {
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         let is_commit = bytes[..count].windows(16).any(|it| it == b"'events'; COMMIT");
         let wanted = if is_commit { cut.swap(Cut::Never as u8, Ordering::SeqCst) } else { 0 };

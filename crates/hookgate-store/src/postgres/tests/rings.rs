@@ -108,8 +108,7 @@ fn the_large_body_of_a_refused_request_is_kept_and_goes_with_it() {
     let database = database(Cluster::shared());
     let rejections = Ring { records_max: 1_000, bytes_max: 3 << 20 };
     let bench = Bench::with(&database.url(), Options { rejections, ..Options::default() });
-    let bytes: Vec<u8> =
-        (0..2_500_000_u32).flat_map(|it| it.to_le_bytes()).take(2_500_000).collect();
+    let bytes: Vec<u8> = (0..2_500_000_u32).flat_map(u32::to_le_bytes).take(2_500_000).collect();
     let refuse = || {
         bench.wait(async {
             let mut writer = bench.node.begin_blob().await.unwrap();
