@@ -201,3 +201,30 @@ fn who_forgets_the_scope_sees_nothing() {
     assert_eq!(seen(&mut client, Some("other")), [0; 6]);
     assert_eq!(seen(&mut client, None), [0; 6], "nor after somebody else had one");
 }
+
+#[test]
+fn an_event_that_the_database_refuses_keeps_none_of_the_others_out() {
+    let database = database(Cluster::shared());
+    database
+        .connect()
+        .batch_execute("ALTER TABLE hookgate.events ADD CHECK (conversation <> 'refused')")
+        .unwrap();
+    let bench = Bench::new(&database.url());
+    let outcomes = bench.wait(async {
+        let mut waiting = Vec::new();
+        for number in 0..60 {
+            let event = Call::status(if number == 37 { "refused" } else { "c" }, number).accepted();
+            let node = bench.node.clone();
+            waiting.push(tokio::spawn(async move { node.append(&event, None).await }));
+        }
+        let mut outcomes = Vec::new();
+        for it in waiting {
+            outcomes.push(it.await.unwrap());
+        }
+        outcomes
+    });
+    for (number, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.as_ref().err(), (number == 37).then_some(&Unavailable::Failed));
+    }
+    assert_eq!(number(&mut database.connect(), "SELECT count(*) FROM hookgate.events"), 59);
+}

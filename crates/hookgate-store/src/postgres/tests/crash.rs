@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hookgate_journal::Health;
 use hookgate_testpg::{Cluster, Options as ServerOptions, Stop};
 use uuid::Uuid;
 
 use super::bench::Call;
 use super::proxy::{Cut, Proxy};
 use super::{Bench, database, number};
+use crate::error::Unavailable;
 
 /// Times that the server is stopped in the middle.
 const STOPS: usize = 4;
@@ -110,4 +112,23 @@ fn a_commit_whose_answer_is_lost_is_looked_up_and_stored_once() {
         let found: i64 = client.query_one(id, &[&receipt.id().0]).unwrap().get(0);
         assert_eq!(found, 1);
     }
+}
+
+#[test]
+fn a_server_that_stays_away_is_said_and_noticed_when_it_is_back() {
+    let cluster = Cluster::start(&ServerOptions::default());
+    let database = database(&cluster);
+    let bench = Bench::new(&database.url());
+    bench.append(&Call::status("c", 1)).unwrap();
+    cluster.stop(Stop::Fast);
+    assert_eq!(bench.append(&Call::status("c", 2)).unwrap_err(), Unavailable::Failed);
+    assert_eq!(bench.node.admit(0), Err(Unavailable::Failed), "before a body is read");
+    assert_eq!(bench.node.snapshot().health, Health::Failed);
+    cluster.start_again();
+    while bench.node.admit(0).is_err() {
+        std::thread::yield_now();
+    }
+    let receipt = bench.append(&Call::status("c", 2)).unwrap();
+    assert!(!receipt.is_duplicate(), "what nobody got a receipt for was not there");
+    assert_eq!(number(&mut database.connect(), "SELECT count(*) FROM hookgate.events"), 2);
 }

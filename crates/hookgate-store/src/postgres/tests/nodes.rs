@@ -35,10 +35,10 @@ fn one_event_that_comes_to_two_nodes_at_once_is_stored_once() {
         assert!(first.is_duplicate() != second.is_duplicate(), "round {round}");
     }
     let mut client = database.connect();
-    let rounds = i64::try_from(ROUNDS).unwrap();
-    assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.events"), rounds);
+    let all = i64::try_from(ROUNDS).unwrap();
+    assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.events"), all);
     let once = "SELECT count(*) FROM hookgate.events WHERE duplicates = 1";
-    assert_eq!(number(&mut client, once), rounds);
+    assert_eq!(number(&mut client, once), all);
 }
 
 /// A node that knows both tenants; the agent of calls is this one's.
@@ -111,9 +111,9 @@ fn a_conversation_that_two_nodes_make_known_at_once_is_one_tenants() {
         assert_eq!(row.get::<_, &str>(0), winner.as_str());
     }
     let mut client = database.connect();
-    let rounds = i64::try_from(ROUNDS).unwrap();
-    assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.adopted"), rounds);
-    assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.events"), rounds);
+    let all = i64::try_from(ROUNDS).unwrap();
+    assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.adopted"), all);
+    assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.events"), all);
     let changed = number(&mut client, "SELECT n FROM hookgate.versions WHERE topic = 'ledger'");
     assert!(changed > 0, "the other nodes are told");
 }
