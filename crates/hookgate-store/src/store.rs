@@ -24,7 +24,7 @@ use crate::filter::{EventFilter, Page, RejectionFilter};
 use crate::ledger::{Adopting, Ledger};
 use crate::library::Stretch;
 use crate::options::Options;
-use crate::postgres::Node;
+use crate::postgres::{Node, PgSettings};
 use crate::receipt::Receipt;
 use crate::record::{Event, EventId, Rejection};
 use crate::registry::{Conversation, ConversationFilter, Erasure, Registry, RegistryError, Rows};
@@ -45,7 +45,6 @@ enum Backend {
     /// In a folder of this machine.
     Embedded(Embedded),
     /// In PostgreSQL, which this is one node of.
-    #[expect(dead_code, reason = "a node cannot be opened yet")]
     Postgres(Node),
 }
 
@@ -58,6 +57,20 @@ impl Store {
     /// An [`OpenError`], whose sentence says what to do.
     pub fn open(folder: &Path, options: Options, wake: Wake) -> Result<Self, OpenError> {
         Ok(Self { backend: Backend::Embedded(Embedded::open(folder, options, wake)?) })
+    }
+
+    /// Opens the store in this database as one of its nodes, with its tables if nobody made
+    /// them yet. Blocks, and must not be called on a thread of a runtime.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`], whose sentence says what to do.
+    pub fn open_postgres(
+        settings: &PgSettings,
+        options: Options,
+        wake: Wake,
+    ) -> Result<Self, OpenError> {
+        Ok(Self { backend: Backend::Postgres(Node::open(settings, options, wake)?) })
     }
 
     /// Whether a body of this length may be read now. Asked before it is.

@@ -90,6 +90,9 @@ impl Node {
         wish: (Wish, Author),
         is_open: fn(&Event) -> bool,
     ) -> Result<Event, DecideError> {
+        if wish.0.tenant().is_some_and(|it| !self.is_owner(it.as_str())) {
+            return Err(DecideError::NoSuchTenant);
+        }
         let pool = self.pool().clone();
         let settling = tokio::task::spawn_blocking(move || {
             let done = pool.write(|client| settle(client, id, wish, is_open));

@@ -64,6 +64,7 @@ use self::append::UPLOADS_MAX;
 use self::connect::PORT_OF_POOLERS;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
+pub(crate) use self::listen::Listed;
 pub use self::listen::Listener;
 pub(crate) use self::pieces::Pieces;
 use self::pool::{Pool, discard};
@@ -114,6 +115,8 @@ struct Inner {
     space: Space,
     volatile: Option<&'static str>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Hears what other nodes change.
+    listener: Mutex<Option<Listener>>,
     /// For who reads, decides and erases.
     pool: Pool,
     /// Erases.
@@ -198,6 +201,7 @@ impl Inner {
     /// Commits what waits, and ends the threads. Blocks. Twice is fine.
     fn close(&self) {
         self.keeper.stop();
+        drop(lock(&self.listener).take());
         self.desk.queue.close();
         self.ring.close();
         for thread in std::mem::take(&mut *lock(&self.threads)) {

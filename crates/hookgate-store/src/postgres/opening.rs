@@ -12,7 +12,7 @@ use super::erase::Eraser;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::writer::{Connect, Desk, Writer};
-use super::{End, Inner, Node, large, rings};
+use super::{End, Inner, Node, PgSettings, large, rings};
 use crate::blobs::Blobs;
 use crate::error::OpenError;
 use crate::keeper::Keeper;
@@ -26,20 +26,23 @@ use crate::space::{self, Space};
 use crate::store::Wake;
 
 impl Node {
-    /// Opens a node on a database that has its tables. `folder` is the node's own, for what
-    /// is on its way; `connect` makes a connection, of a role that is in `hookgate_app`.
-    /// Blocks, and must not be called on a thread of a runtime.
+    /// Opens a node, with the tables if nobody made them yet. Blocks, and must not be called
+    /// on a thread of a runtime.
     ///
     /// # Errors
     ///
     /// An [`OpenError`], whose sentence says what to do.
     pub(crate) fn open(
-        connect: Arc<Connect>,
-        folder: &Path,
-        registry: Registry,
+        settings: &PgSettings,
         options: Options,
         wake: Wake,
     ) -> Result<Self, OpenError> {
+        let registry = Registry::open_postgres(settings)?;
+        let folder = &settings.node_folder;
+        let connect: Arc<Connect> = Arc::new({
+            let settings = settings.clone();
+            move || settings.connect("events").map_err(std::io::Error::other)
+        });
         let layout = Layout::new(folder);
         let failed = |doing, path: &Path| {
             let path = path.to_owned();
@@ -71,6 +74,12 @@ impl Node {
         let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
         let writer = Writer::new(Arc::clone(&desk), Arc::clone(&connect), options.unproven);
         let pool = Pool::new(Arc::clone(&connect));
+        let listener = registry
+            .listen_with(settings, {
+                let desk = Arc::clone(&desk);
+                Arc::new(move |seq| desk.note_listed(seq))
+            })
+            .map_err(failed("starting a thread for", folder))?;
         let eraser = Eraser::new(registry.clone(), pool.clone(), options.erasing.clone());
         let keeper = Keeper::start(eraser, options.housekeeping)
             .map_err(failed("starting a thread for", folder))?;
@@ -89,6 +98,7 @@ impl Node {
             space,
             volatile: space::volatile(folder),
             threads: Mutex::default(),
+            listener: Mutex::new(Some(listener)),
             pool,
             keeper,
             layout,

@@ -19,6 +19,8 @@ use hookgate_store::{Body, Event, EventFilter, Options, Order, Page, Receipt, St
 use http::HeaderName;
 use tempfile::TempDir;
 
+use super::database::{self, Tables};
+
 /// The secret of every source here, and the canary that must not reach a disk.
 pub(crate) const SECRET: &str = "canary-3f9c1d7e5b";
 
@@ -28,11 +30,41 @@ pub(crate) const NOON: i64 = 1_800_000_000_000;
 /// The newest first, all of them.
 pub(crate) const ALL: Page = Page { order: Order::NewestFirst, after: None, limit: 10_000 };
 
-/// A store in a folder of its own.
+/// Where a store keeps what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In a folder.
+    Embedded,
+    /// In PostgreSQL, with a folder of the node's own.
+    Postgres,
+}
+
+/// Makes of each function `async fn name(on: Kind)` a test for every kind of store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                Box::pin(super::$name($crate::bench::Kind::Embedded)).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                Box::pin(super::$name($crate::bench::Kind::Postgres)).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_every_store;
+
+/// A store in a folder of its own, or a node with one in a database of its own.
 pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
     pub(crate) options: Options,
+    // Behind the store, which is gone first.
+    pub(crate) database: Option<Tables>,
 }
 
 impl Bench {
@@ -41,9 +73,19 @@ impl Bench {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::on_with(Kind::Embedded, options)
+    }
+
+    /// A store of a kind.
+    pub(crate) fn on(kind: Kind) -> Self {
+        Self::on_with(kind, Options::default())
+    }
+
+    pub(crate) fn on_with(kind: Kind, options: Options) -> Self {
         let folder = TempDir::new().unwrap();
-        let store = open(folder.path(), &options);
-        Self { store, folder, options }
+        let database = (kind == Kind::Postgres).then(database::with_tables);
+        let store = open_on(database.as_ref(), folder.path(), &options);
+        Self { store, folder, options, database }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -52,21 +94,20 @@ impl Bench {
 
     /// Closes the store and opens it again.
     pub(crate) fn reopen(self) -> Self {
-        let Self { store, folder, options } = self;
-        store.close();
-        drop(store);
-        let store = open(folder.path(), &options);
-        Self { store, folder, options }
+        self.between(|_| {})
     }
 
-    /// Does something to the closed store, and opens it again.
+    /// Does something to the files of the closed store, and opens it again. A node has no
+    /// files that anything could be done to.
     pub(crate) fn between(self, act: impl FnOnce(&Path)) -> Self {
-        let Self { store, folder, options } = self;
+        let Self { store, folder, options, database } = self;
         store.close();
         drop(store);
-        act(folder.path());
-        let store = open(folder.path(), &options);
-        Self { store, folder, options }
+        if database.is_none() {
+            act(folder.path());
+        }
+        let store = open_on(database.as_ref(), folder.path(), &options);
+        Self { store, folder, options, database }
     }
 
     /// Keeps everybody from committing to the registry, until it is let go.
@@ -97,6 +138,14 @@ impl Bench {
             bodies.push(String::from_utf8(bytes_of(body)).unwrap());
         }
         bodies
+    }
+}
+
+/// Opens a store in this folder, or a node of the one in this database.
+fn open_on(database: Option<&Tables>, folder: &Path, options: &Options) -> Store {
+    match database {
+        None => open(folder, options),
+        Some(database) => database::node(&database.url(), folder, options),
     }
 }
 

@@ -5,10 +5,18 @@ use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_store::{DecideError, Event, EventFilter, EventId, Status, backup, rebuild};
 use tempfile::TempDir;
 
-use crate::bench::{ALL, Bench, Call, open};
+use crate::bench::{ALL, Bench, Call, Kind, on_every_store, open};
 use crate::index::rows;
 use crate::registry::{NOW, add_tenant};
 use crate::tenancy::{bind, call, lose_index, only, receive, seen, story, two_tenants};
+
+on_every_store!(
+    what_cannot_be_released_says_why,
+    a_contradiction_is_judged_by_the_rule_and_the_bindings_of_today,
+    what_was_accepted_before_there_was_a_tenant_can_become_one_s,
+    of_two_decisions_at_once_one_is_made,
+    what_was_nobodys_becomes_somebodys_when_its_agent_is_bound,
+);
 
 async fn release(bench: &Bench, id: EventId, to: Option<&str>) -> Result<Event, DecideError> {
     let tenant = to.map(|it| TenantId::parse(it).unwrap());
@@ -81,9 +89,8 @@ async fn a_released_event_is_whose_it_was_released_to_and_keeps_its_verdict() {
     assert_eq!(story(&events), told);
 }
 
-#[tokio::test]
-async fn what_cannot_be_released_says_why() {
-    let bench = Bench::new();
+async fn what_cannot_be_released_says_why(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     let accepted = receive(&bench, &call("call-a", "agent-acme", "1")).await.id();
     let forged = call("call-a", "agent-acme", "2").with_token("guess").recorded();
@@ -111,9 +118,8 @@ async fn what_cannot_be_released_says_why() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_decisions_at_once_one_is_made() {
-    let bench = Bench::new();
+async fn of_two_decisions_at_once_one_is_made(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     for round in 0..10 {
         let request = call(&format!("call-{round}"), "agent-unknown", "1");
@@ -131,9 +137,8 @@ async fn of_two_decisions_at_once_one_is_made() {
     assert_eq!(bench.store.registry().decisions_after(0, 100).unwrap().len(), 10);
 }
 
-#[tokio::test]
-async fn what_was_nobodys_becomes_somebodys_when_its_agent_is_bound() {
-    let bench = Bench::new();
+async fn what_was_nobodys_becomes_somebodys_when_its_agent_is_bound(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     let early = [
         receive(&bench, &call("call-n", "agent-new", "1")).await.id(),
@@ -171,9 +176,8 @@ async fn what_was_nobodys_becomes_somebodys_when_its_agent_is_bound() {
     bench.between(|folder| assert_eq!(rows(folder), lost));
 }
 
-#[tokio::test]
-async fn a_contradiction_is_judged_by_the_rule_and_the_bindings_of_today() {
-    let bench = Bench::new();
+async fn a_contradiction_is_judged_by_the_rule_and_the_bindings_of_today(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     receive(&bench, &call("call-a", "agent-acme", "1")).await;
     let stray = receive(&bench, &call("call-a", "agent-stray", "2")).await.id();
@@ -191,9 +195,8 @@ async fn a_contradiction_is_judged_by_the_rule_and_the_bindings_of_today() {
     assert_eq!(story(&[judged]), ["2 accepted acme owned reattribute"]);
 }
 
-#[tokio::test]
-async fn what_was_accepted_before_there_was_a_tenant_can_become_one_s() {
-    let bench = Bench::new();
+async fn what_was_accepted_before_there_was_a_tenant_can_become_one_s(on: Kind) {
+    let bench = Bench::on(on);
     let early = receive(&bench, &call("call-e", "agent-1", "1")).await.id();
     let acme = add_tenant(bench.store.registry(), "acme").await;
     assert_eq!(story(&seen(&bench, &Scope::Operator).await), ["1 accepted - unattributed"]);

@@ -5,11 +5,20 @@ use std::time::{Duration, Instant};
 use hookgate_core::tenant::Scope;
 use hookgate_store::{EventFilter, Options, Receipt, Unavailable};
 
-use crate::bench::{ALL, Bench, Call};
+use crate::bench::{ALL, Bench, Call, Kind, on_every_store};
 
-#[tokio::test]
-async fn the_same_bytes_again_are_counted_and_not_stored() {
-    let bench = Bench::new();
+on_every_store!(
+    the_same_bytes_again_are_counted_and_not_stored,
+    the_same_event_with_other_bytes_is_stored_and_linked,
+    another_source_or_tool_is_another_event,
+    a_tool_called_by_url_alone_is_told_apart_by_its_query,
+    requests_at_the_same_time_make_one_event,
+    a_restart_forgets_no_event,
+    what_nobody_may_act_on_absorbs_nothing,
+);
+
+async fn the_same_bytes_again_are_counted_and_not_stored(on: Kind) {
+    let bench = Bench::on(on);
     let call = Call::status("c", 1);
     let first = bench.append(&call).await;
     for _ in 0..3 {
@@ -24,9 +33,8 @@ async fn the_same_bytes_again_are_counted_and_not_stored() {
     assert_eq!(events[0].duplicates, 3);
 }
 
-#[tokio::test]
-async fn the_same_event_with_other_bytes_is_stored_and_linked() {
-    let bench = Bench::new();
+async fn the_same_event_with_other_bytes_is_stored_and_linked(on: Kind) {
+    let bench = Bench::on(on);
     let first = bench.append(&Call::end("c", "one")).await;
     let again = bench.append(&Call::end("c", "two")).await;
     assert_eq!((again.id(), again.is_duplicate()), (first.id(), true));
@@ -40,9 +48,8 @@ async fn the_same_event_with_other_bytes_is_stored_and_linked() {
     assert_eq!(original.duplicates, 1);
 }
 
-#[tokio::test]
-async fn another_source_or_tool_is_another_event() {
-    let bench = Bench::new();
+async fn another_source_or_tool_is_another_event(on: Kind) {
+    let bench = Bench::on(on);
     bench.append(&Call::status("c", 1)).await;
     assert!(!bench.append(&Call::status("c", 1).to("vapi-two")).await.is_duplicate());
     let mut tool = Call::status("c", 1);
@@ -51,9 +58,8 @@ async fn another_source_or_tool_is_another_event() {
     assert!(bench.append(&tool).await.is_duplicate());
 }
 
-#[tokio::test]
-async fn a_tool_called_by_url_alone_is_told_apart_by_its_query() {
-    let bench = Bench::new();
+async fn a_tool_called_by_url_alone_is_told_apart_by_its_query(on: Kind) {
+    let bench = Bench::on(on);
     let mut call = Call::status("c", 1);
     call.tool = Some("weather".into());
     call.body = "".into();
@@ -66,9 +72,8 @@ async fn a_tool_called_by_url_alone_is_told_apart_by_its_query() {
     assert!(!bench.append(&call).await.is_duplicate());
 }
 
-#[tokio::test]
-async fn requests_at_the_same_time_make_one_event() {
-    let bench = Bench::new();
+async fn requests_at_the_same_time_make_one_event(on: Kind) {
+    let bench = Bench::on(on);
     let event = Call::status("c", 1).accepted();
     let (a, b, c) = tokio::join!(
         bench.store.append(&event, None),
@@ -81,9 +86,8 @@ async fn requests_at_the_same_time_make_one_event() {
     assert_eq!(bench.list().await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_restart_forgets_no_event() {
-    let mut bench = Bench::new();
+async fn a_restart_forgets_no_event(on: Kind) {
+    let mut bench = Bench::on(on);
     let first = bench.append(&Call::end("c", "one")).await;
     let digest = bench.append(&Call::status("c", 1)).await;
     for round in 0..3 {
@@ -163,9 +167,8 @@ async fn an_index_made_anew_knows_every_key() {
     }
 }
 
-#[tokio::test]
-async fn what_nobody_may_act_on_absorbs_nothing() {
-    let bench = Bench::new();
+async fn what_nobody_may_act_on_absorbs_nothing(on: Kind) {
+    let bench = Bench::on(on);
     let call = Call::status("c", 1);
     let forged = call.clone().with_token("guess");
     let recorded = bench.store.quarantine(&forged.recorded()).await.unwrap();

@@ -17,7 +17,7 @@ use hookgate_store::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::bench::{ALL, Bench, Call, blob, files, open};
+use crate::bench::{ALL, Bench, Call, Kind, blob, files, on_every_store, open};
 use crate::deliveries;
 use crate::index::rows;
 use crate::registry::{NOW, add_tenant, conversation};
@@ -25,6 +25,12 @@ use crate::tenancy::{
     bind, call, lose_index, only, receive, receive_all, seen, story, try_to_receive, two_tenants,
 };
 use crate::tool_calls::{finished, new_call};
+
+on_every_store!(
+    from_the_beginning_of_its_erasure_on_nothing_becomes_a_tenants,
+    erasing_who_is_not_there_is_refused,
+    what_others_adopted_stays_theirs_whatever_is_erased,
+);
 
 /// Stands in bodies of what is to be erased, and nowhere else.
 const BODY: &str = "body-canary-81f7";
@@ -344,10 +350,9 @@ fn gated() -> (Options, Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>) {
     (Options { erasing: Hook(Some(hook)), ..Options::default() }, gate)
 }
 
-#[tokio::test]
-async fn from_the_beginning_of_its_erasure_on_nothing_becomes_a_tenants() {
+async fn from_the_beginning_of_its_erasure_on_nothing_becomes_a_tenants(on: Kind) {
     let (options, gate) = gated();
-    let bench = Bench::with(options);
+    let bench = Bench::on_with(on, options);
     two_tenants(&bench).await;
     receive_all(&bench, (0..600).map(|number| canary("a", number))).await;
     // Decided before, stored afterwards.
@@ -415,7 +420,7 @@ async fn an_erasure_that_was_stopped_goes_on_at_the_next_start() {
             lose_index(target.path());
         }
         let store = open(target.path(), &Options::default());
-        let bench = Bench { store, folder: target, options: Options::default() };
+        let bench = Bench { store, folder: target, options: Options::default(), database: None };
         assert!(
             !traces(bench.path(), BODY).is_empty()
                 || bench.store.registry().tenant("acme").is_none()
@@ -457,7 +462,7 @@ async fn an_erasure_goes_on_after_its_process_was_killed() {
     let bench = Bench::new();
     two_tenants(&bench).await;
     receive_all(&bench, (0..1_500).map(|number| canary("a", number))).await;
-    let Bench { store, folder, options } = bench;
+    let Bench { store, folder, options, database } = bench;
     store.close();
     drop(store);
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -475,7 +480,7 @@ async fn an_erasure_goes_on_after_its_process_was_killed() {
     assert!(!traces(folder.path(), BODY).is_empty(), "and not further");
 
     let store = open(folder.path(), &options);
-    let bench = Bench { store, folder, options };
+    let bench = Bench { store, folder, options, database };
     let running = bench.store.registry().erasures(Rows::ALL).await.unwrap().remove(0);
     let finished = done(&bench, &running).await;
     assert_eq!(finished.events, 1_500, "each is counted once");
@@ -485,9 +490,8 @@ async fn an_erasure_goes_on_after_its_process_was_killed() {
     bench.between(|folder| assert!(check(folder, |_| {}).unwrap().is_clean()));
 }
 
-#[tokio::test]
-async fn what_others_adopted_stays_theirs_whatever_is_erased() {
-    let bench = Bench::new();
+async fn what_others_adopted_stays_theirs_whatever_is_erased(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     receive(&bench, &call("call-1", "agent-other", "adopted")).await;
     let begun = bench.store.erase_conversation("vapi", "of-nobody", NOW).await.unwrap();
@@ -497,9 +501,8 @@ async fn what_others_adopted_stays_theirs_whatever_is_erased() {
     assert_eq!(story(&seen(&bench, &Scope::Operator).await), told);
 }
 
-#[tokio::test]
-async fn erasing_who_is_not_there_is_refused() {
-    let bench = Bench::new();
+async fn erasing_who_is_not_there_is_refused(on: Kind) {
+    let bench = Bench::on(on);
     let refused = bench.store.erase_tenant(&acme(), NOW).await.unwrap_err();
     assert!(matches!(refused, hookgate_store::RegistryError::NoSuchTenant), "{refused:?}");
     let empty = add_tenant(bench.store.registry(), "empty").await;

@@ -5,11 +5,19 @@ use hookgate_core::time::Timestamp;
 use hookgate_store::{Event, EventFilter, EventId, Order, Page, Status};
 use proptest::prelude::*;
 
-use crate::bench::{ALL, Bench, Call, NOON, bytes_of, files};
+use crate::bench::{ALL, Bench, Call, Kind, NOON, bytes_of, files, on_every_store};
 
-#[tokio::test]
-async fn what_was_acknowledged_is_listed_at_once_with_its_exact_bytes() {
-    let bench = Bench::new();
+on_every_store!(
+    what_was_acknowledged_is_listed_at_once_with_its_exact_bytes,
+    an_event_says_all_that_is_known_of_it,
+    what_is_not_there_is_not_found,
+    pages_show_each_event_once_while_others_are_stored,
+    the_time_of_an_event_may_lie_far_from_its_place,
+    whoever_waits_for_news_is_told,
+);
+
+async fn what_was_acknowledged_is_listed_at_once_with_its_exact_bytes(on: Kind) {
+    let bench = Bench::on(on);
     for number in 0..20 {
         let mut call = Call::status("c1", number);
         call.body = [&call.body[..call.body.len() - 1], b" , \"x\" :\t\"\\u00e9\xc3\xa9\"}"]
@@ -25,9 +33,8 @@ async fn what_was_acknowledged_is_listed_at_once_with_its_exact_bytes() {
     }
 }
 
-#[tokio::test]
-async fn an_event_says_all_that_is_known_of_it() {
-    let bench = Bench::new();
+async fn an_event_says_all_that_is_known_of_it(on: Kind) {
+    let bench = Bench::on(on);
     let mut call = Call::new(
         r#"{"message":{"type":"tool-calls","call":{"id":"c","assistantId":"a"},"toolCallList":[{"id":"t1"}]}}"#,
     );
@@ -64,9 +71,8 @@ async fn an_event_says_all_that_is_known_of_it() {
     assert_eq!(names, ["authorization", "content-type", "x-odd"]);
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let bench = Bench::new();
+async fn what_is_not_there_is_not_found(on: Kind) {
+    let bench = Bench::on(on);
     bench.append(&Call::status("c", 1)).await;
     let strange = EventId::parse("evt_0197b0f0a0007000800000000000002a").unwrap();
     assert!(bench.store.event(&Scope::Operator, strange).await.unwrap().is_none());
@@ -86,9 +92,8 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_show_each_event_once_while_others_are_stored() {
-    let bench = Bench::new();
+async fn pages_show_each_event_once_while_others_are_stored(on: Kind) {
+    let bench = Bench::on(on);
     for number in 0..50 {
         bench.append(&Call::status("before", number)).await;
     }
@@ -242,9 +247,8 @@ proptest! {
     }
 }
 
-#[tokio::test]
-async fn the_time_of_an_event_may_lie_far_from_its_place() {
-    let bench = Bench::new();
+async fn the_time_of_an_event_may_lie_far_from_its_place(on: Kind) {
+    let bench = Bench::on(on);
     let day = 86_400_000;
     for number in 0..30 {
         // The clock jumps about.
@@ -262,9 +266,8 @@ async fn the_time_of_an_event_may_lie_far_from_its_place() {
     }
 }
 
-#[tokio::test]
-async fn whoever_waits_for_news_is_told() {
-    let bench = Bench::new();
+async fn whoever_waits_for_news_is_told(on: Kind) {
+    let bench = Bench::on(on);
     let mut listed = bench.store.listed();
     let receipt = bench.append(&Call::status("c", 1)).await;
     let waited = listed.wait_for(|it| *it >= receipt.seq());

@@ -8,11 +8,19 @@ use hookgate_store::{
     ToolCallFilter, check, rebuild,
 };
 
-use crate::bench::{ALL, Bench, NOON, files};
+use crate::bench::{ALL, Bench, Kind, NOON, files, on_every_store};
 use crate::deliveries;
 use crate::index::rows;
 use crate::tenancy::{call, lose_index, only, receive, receive_all, seen, two_tenants};
 use crate::tool_calls::new_call;
+
+on_every_store!(
+    events_go_when_their_tenant_or_their_source_wants_it_whichever_is_first,
+    without_a_word_on_retention_everything_stays,
+    tool_calls_go_when_their_tenant_or_their_source_wants_it,
+    deliveries_go_when_their_tenant_or_their_source_wants_it,
+    a_conversation_is_known_as_long_as_an_event_of_it_is_kept,
+);
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -41,9 +49,8 @@ async fn notes(bench: &Bench) -> Vec<String> {
     notes
 }
 
-#[tokio::test]
-async fn events_go_when_their_tenant_or_their_source_wants_it_whichever_is_first() {
-    let bench = Bench::new();
+async fn events_go_when_their_tenant_or_their_source_wants_it_whichever_is_first(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     keep_for(&bench, "acme", 10).await;
     for (number, source, agent) in [
@@ -149,9 +156,8 @@ async fn a_segment_goes_when_all_in_it_is_too_old_and_its_keys_stay() {
     assert!(!first.exists(), "what is gone stays gone");
 }
 
-#[tokio::test]
-async fn a_conversation_is_known_as_long_as_an_event_of_it_is_kept() {
-    let bench = Bench::new();
+async fn a_conversation_is_known_as_long_as_an_event_of_it_is_kept(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     keep_for(&bench, "acme", 10).await;
     for (id, number) in [("short", 0), ("long", 0), ("long", 8)] {
@@ -184,18 +190,16 @@ async fn a_conversation_is_known_as_long_as_an_event_of_it_is_kept() {
     assert_eq!(known(&bench).await, [false, false]);
 }
 
-#[tokio::test]
-async fn without_a_word_on_retention_everything_stays() {
-    let bench = Bench::new();
+async fn without_a_word_on_retention_everything_stays(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     receive(&bench, &call("a", "agent-acme", "old").at(day(-9_000).millis())).await;
     assert_eq!(bench.store.sweep(day(9_000)).await.unwrap(), 0);
     assert_eq!(notes(&bench).await, ["old"]);
 }
 
-#[tokio::test]
-async fn tool_calls_go_when_their_tenant_or_their_source_wants_it() {
-    let bench = Bench::new();
+async fn tool_calls_go_when_their_tenant_or_their_source_wants_it(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     keep_for(&bench, "acme", 10).await;
     bench.store.set_retention([("short".to_owned(), 3)]);
@@ -224,9 +228,8 @@ async fn tool_calls_go_when_their_tenant_or_their_source_wants_it() {
     }
 }
 
-#[tokio::test]
-async fn deliveries_go_when_their_tenant_or_their_source_wants_it() {
-    let bench = Bench::new();
+async fn deliveries_go_when_their_tenant_or_their_source_wants_it(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     keep_for(&bench, "acme", 10).await;
     bench.store.set_retention([("short".to_owned(), 3)]);

@@ -10,10 +10,18 @@ use hookgate_store::{
     ConversationFilter, EventFilter, EventId, Order, Page, Rows, Status, foreign,
 };
 
-use crate::bench::{ALL, Bench, Call, bytes_of};
+use crate::bench::{ALL, Bench, Call, Kind, bytes_of, on_every_store};
 use crate::index::rows;
 use crate::registry::{NOW, add_tenant, conversation, later};
 use crate::tenancy::{bind, call, lose_index, only, receive, seen, story, two_tenants};
+
+on_every_store!(
+    a_tenant_sees_its_own_accepted_events_by_every_read_and_nothing_else,
+    an_event_says_whose_its_ids_were_and_by_which_rule_it_was_decided,
+    a_tenant_sees_contradictions_that_name_it_and_no_others,
+    registered_and_adopted_conversations_are_one_list_newest_first,
+    a_source_or_a_url_token_of_a_tenant_that_is_not_there_makes_nobody_an_owner,
+);
 
 /// One event of each sort; gives acme's own accepted ones, the oldest first, and all.
 async fn one_of_each(bench: &Bench) -> (Vec<EventId>, Vec<EventId>) {
@@ -95,9 +103,8 @@ async fn check_acme(bench: &Bench, own: &[EventId], all: &[EventId]) {
     assert_eq!(seen(bench, &Scope::Operator).await.len(), all.len());
 }
 
-#[tokio::test]
-async fn a_tenant_sees_its_own_accepted_events_by_every_read_and_nothing_else() {
-    let bench = Bench::new();
+async fn a_tenant_sees_its_own_accepted_events_by_every_read_and_nothing_else(on: Kind) {
+    let bench = Bench::on(on);
     let (own, all) = one_of_each(&bench).await;
     check_acme(&bench, &own, &all).await;
     let bench = bench.reopen();
@@ -111,9 +118,8 @@ async fn a_tenant_sees_its_own_accepted_events_by_every_read_and_nothing_else() 
     bench.between(|folder| assert_eq!(rows(folder), lost));
 }
 
-#[tokio::test]
-async fn an_event_says_whose_its_ids_were_and_by_which_rule_it_was_decided() {
-    let bench = Bench::new();
+async fn an_event_says_whose_its_ids_were_and_by_which_rule_it_was_decided(on: Kind) {
+    let bench = Bench::on(on);
     let (own, all) = one_of_each(&bench).await;
     let first = bench.store.event(&only("acme"), own[0]).await.unwrap().unwrap();
     assert_eq!(first.tenant.as_deref(), Some("acme"));
@@ -141,9 +147,8 @@ async fn an_event_says_whose_its_ids_were_and_by_which_rule_it_was_decided() {
     assert_eq!(bytes_of(body), call("call-a", "agent-acme", "1").body, "the exact bytes");
 }
 
-#[tokio::test]
-async fn a_tenant_sees_contradictions_that_name_it_and_no_others() {
-    let bench = Bench::new();
+async fn a_tenant_sees_contradictions_that_name_it_and_no_others(on: Kind) {
+    let bench = Bench::on(on);
     let (_, all) = one_of_each(&bench).await;
     let third = add_tenant(bench.store.registry(), "third").await;
     bind(&bench, &third, "agent-third").await;
@@ -199,9 +204,8 @@ async fn what_stands_for_a_foreign_id_tells_nothing_but_that_two_are_the_same() 
     assert!(digits.len() == 16 && digits.bytes().all(|it| it.is_ascii_hexdigit()), "{hash}");
 }
 
-#[tokio::test]
-async fn registered_and_adopted_conversations_are_one_list_newest_first() {
-    let bench = Bench::new();
+async fn registered_and_adopted_conversations_are_one_list_newest_first(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     let registry = bench.store.registry();
     let acme = TenantId::parse("acme").unwrap();
@@ -270,9 +274,8 @@ async fn registered_and_adopted_conversations_are_one_list_newest_first() {
     check(&bench).await;
 }
 
-#[tokio::test]
-async fn a_source_or_a_url_token_of_a_tenant_that_is_not_there_makes_nobody_an_owner() {
-    let bench = Bench::new();
+async fn a_source_or_a_url_token_of_a_tenant_that_is_not_there_makes_nobody_an_owner(on: Kind) {
+    let bench = Bench::on(on);
     two_tenants(&bench).await;
     let ghost = TenantId::parse("ghost").unwrap();
     let mut request = call("call-g", "", "1").at(NOW.millis());

@@ -2,48 +2,34 @@
 
 mod appending;
 #[path = "../../../tests/it/bench.rs"]
-#[expect(dead_code, reason = "what tests of the other backend stand on")]
+#[expect(dead_code, unused_macros, unused_imports, reason = "what other tests stand on")]
 mod bench;
 mod crash;
+#[path = "../../../tests/it/database.rs"]
+mod database;
 mod nodes;
 mod proxy;
 mod rings;
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 
 use hookgate_testpg::{Cluster, Database};
-use postgres::{Client, NoTls};
+use postgres::Client;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::bench::Call;
-use super::Node;
+use super::migrations::migrate;
+use super::{Node, PgSettings};
 use crate::error::Unavailable;
 use crate::options::Options;
 use crate::receipt::Receipt;
-use crate::registry;
 
-/// What has to be there before a node is opened.
-const SCHEMA: &str = "
-    DO $$ BEGIN CREATE ROLE hookgate_app NOLOGIN;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
-    CREATE SCHEMA hookgate;
-    GRANT USAGE ON SCHEMA hookgate TO hookgate_app;
-    SET search_path = hookgate;
-";
-
-/// Makes the tables of events.
-fn migrate(client: &mut Client) {
-    client.batch_execute(SCHEMA).unwrap();
-    client.batch_execute(include_str!("../migrations/0002_events.sql")).unwrap();
-}
-
-/// A database with the tables of events.
+/// A database with all tables.
 fn database(cluster: &Cluster) -> Database<'_> {
     let database = cluster.database();
-    migrate(&mut database.connect());
+    migrate(&mut database.connect()).unwrap();
     database
 }
 
@@ -77,15 +63,8 @@ impl Bench {
 }
 
 fn open(url: &str, folder: &Path, options: Options) -> Node {
-    let url = url.to_owned();
-    let connect = move || {
-        let mut client = Client::connect(&url, NoTls).map_err(std::io::Error::other)?;
-        client.batch_execute("SET search_path = hookgate").map_err(std::io::Error::other)?;
-        Ok(client)
-    };
-    let registry = registry::open(&folder.join("registry.sqlite")).unwrap();
-    let wake = hookgate_journal::wake_inline();
-    Node::open(Arc::new(connect), folder, registry, options, wake).unwrap()
+    let settings = PgSettings::parse(url).unwrap().in_folder(folder.to_owned(), None);
+    Node::open(&settings, options, hookgate_journal::wake_inline()).unwrap()
 }
 
 /// One number out of the database.

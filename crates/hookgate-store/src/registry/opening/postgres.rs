@@ -9,7 +9,7 @@ use super::super::{Registry, RegistryError};
 use super::{Opened, WhoError, read_or_make, who};
 use crate::error::OpenError;
 use crate::postgres::migrations::migrate;
-use crate::postgres::{Listener, PgSettings};
+use crate::postgres::{Listed, Listener, PgSettings};
 use crate::rejections::now;
 use crate::sql::{self, Connect, Connection, Sight, blocking};
 
@@ -27,14 +27,28 @@ impl Registry {
         Self::open_with(&connections(settings, "registry"))
     }
 
-    /// Hears from now on what other nodes change, until the listener is dropped: a node has
-    /// one.
+    /// Hears from now on what other nodes change, until the listener is dropped. A store does
+    /// so by itself; this is for who has a registry alone.
     ///
     /// # Errors
     ///
     /// The system gives no thread.
+    #[doc(hidden)]
     pub fn listen(&self, settings: &PgSettings) -> std::io::Result<Listener> {
-        Listener::start(self.clone(), connections(settings, "listen"), Arc::new(|_| ()))
+        self.listen_with(settings, Arc::new(|_| ()))
+    }
+
+    /// The same; `listed` is told up to where events can be listed.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub(crate) fn listen_with(
+        &self,
+        settings: &PgSettings,
+        listed: Listed,
+    ) -> std::io::Result<Listener> {
+        Listener::start(self.clone(), connections(settings, "listen"), listed)
     }
 
     /// The same with whatever makes connections.
