@@ -153,7 +153,6 @@ impl Writer {
         // What is known to be away is tried once: nobody waits for it again and again.
         let patience = if self.desk.gate().is_ok() { AWAY_MAX } else { Duration::ZERO };
         self.store_until(batch, begun, patience);
-        lock(&self.desk.counters).count(pending, begun.elapsed());
         self.desk.queue.done(pending);
         self.trim();
     }
@@ -193,6 +192,10 @@ impl Writer {
     /// takes them, under their ids. **They may be in the database all the same**; whoever
     /// sends them again marks them so ([`Entry::again`]), and they are looked for first.
     ///
+    /// A large body is in the database by then, if the database took it; its file goes when
+    /// the event is answered, so who takes the event over takes the file first. One that the
+    /// database did not take never comes here: `Inner::push_large` says so to its sender.
+    ///
     /// Without one the senders are told to come back. A sender that does is recognised as a
     /// repetition, should the event be there.
     fn hand_over(&self, batch: Vec<Entry>, cause: Unavailable) {
@@ -200,6 +203,7 @@ impl Writer {
     }
 
     fn answer_all(&self, batch: Vec<Entry>, cause: Unavailable) {
+        lock(&self.desk.counters).count_failed(batch.len() as u64);
         let fate = Fate { outcome: Err(cause), is_new: false, is_taken: false };
         let fates = vec![fate; batch.len()];
         self.answer(batch, &fates);
@@ -213,8 +217,12 @@ impl Writer {
         let Session { client, insert, tables } = session;
         let registry = &self.desk.registry;
         let is_owner = |tenant: &str| registry.shared().memory().owner(tenant).is_some();
+        let begun = Instant::now();
         match batch::commit(client, insert, *tables, batch, is_owner) {
             Ok(committed) => {
+                let bytes = batch.iter().map(Entry::bytes).sum();
+                let done = Pending { records: batch.len() as u64, bytes };
+                lock(&self.desk.counters).count(done, begun.elapsed());
                 let Pending { records, bytes } = committed.unproven;
                 self.untrimmed.records = self.untrimmed.records.saturating_add(records);
                 self.untrimmed.bytes = self.untrimmed.bytes.saturating_add(bytes);

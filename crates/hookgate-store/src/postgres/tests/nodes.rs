@@ -37,8 +37,8 @@ fn one_event_that_comes_to_two_nodes_at_once_is_stored_once() {
     let mut client = database.connect();
     let all = i64::try_from(ROUNDS).unwrap();
     assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.events"), all);
-    let once = "SELECT count(*) FROM hookgate.events WHERE duplicates = 1";
-    assert_eq!(number(&mut client, once), all);
+    let repeated = "SELECT count(*) FROM hookgate.events WHERE duplicates = 1";
+    assert_eq!(number(&mut client, repeated), all);
 }
 
 /// A node that knows both tenants; the agent of calls is this one's.
