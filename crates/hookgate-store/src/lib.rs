@@ -93,6 +93,7 @@ pub use options::{
     GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX,
     REJECTIONS_RECORDS_MAX, Ring, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
+pub use postgres::check_postgres;
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{

@@ -53,7 +53,20 @@ impl Report {
         self.corrupt == 0 && self.misindexed == 0 && self.bad_blobs == 0
     }
 
-    fn misindex(&mut self, count: u64, detail: impl FnOnce() -> String) {
+    pub(crate) fn corrupt(&mut self, detail: impl FnOnce() -> String) {
+        self.corrupt = self.corrupt.saturating_add(1);
+        self.tell(detail);
+    }
+
+    pub(crate) fn bad_blob(&mut self, detail: impl FnOnce() -> String) {
+        self.bad_blobs = self.bad_blobs.saturating_add(1);
+        self.tell(detail);
+    }
+
+    pub(crate) fn misindex(&mut self, count: u64, detail: impl FnOnce() -> String) {
+        if count == 0 {
+            return;
+        }
         self.misindexed = self.misindexed.saturating_add(count);
         self.tell(detail);
     }

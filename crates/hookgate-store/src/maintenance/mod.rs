@@ -51,6 +51,13 @@ pub enum MaintenanceError {
         #[source]
         source: io::Error,
     },
+    /// PostgreSQL cannot be asked.
+    #[error("reading the store in PostgreSQL failed")]
+    Postgres {
+        /// What it said, without what is stored.
+        #[source]
+        source: io::Error,
+    },
     /// A database failed.
     #[error("{doing} {} failed", path.display())]
     Database {

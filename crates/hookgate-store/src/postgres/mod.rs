@@ -16,6 +16,7 @@
 mod append;
 mod batch;
 pub(crate) mod cached;
+mod check;
 mod connect;
 mod conversations;
 mod counters;
@@ -62,6 +63,7 @@ use uuid::Uuid;
 
 use self::append::UPLOADS_MAX;
 use self::connect::PORT_OF_POOLERS;
+pub use self::check::check as check_postgres;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
 pub(crate) use self::listen::Listed;

@@ -1,0 +1,150 @@
+//! The full check of a store in PostgreSQL: every body against its digest, every row against
+//! its head, and whether each large body belongs to something.
+
+use postgres::Client;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::pool::lost;
+use super::query::unsigned;
+use crate::error::ReadError;
+use crate::head::{self, EventHead, HeaderList};
+use crate::maintenance::{MaintenanceError, Progress, Report};
+
+/// Events read at once: of the largest bodies that stand in rows, half a gigabyte.
+const READ_AT_ONCE: i64 = 256;
+
+/// Reads every event and every large body, and compares every digest. Changes nothing, and
+/// may run beside nodes. `client` is a connection whose role is in `hookgate_app`.
+///
+/// # Errors
+///
+/// A [`MaintenanceError`] when something cannot be *read*; what is bad is in the [`Report`].
+pub fn check(
+    client: &mut Client,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, MaintenanceError> {
+    let failed = |error: ReadError| {
+        let source = match error {
+            ReadError::Io(error) => error,
+            other => std::io::Error::other(other),
+        };
+        MaintenanceError::Postgres { source }
+    };
+    let mut report = Report::default();
+    let mut after = -1_i64;
+    let total = one(client, "SELECT count(*) FROM events").map_err(failed)?;
+    // Each piece is a transaction of its own: a long one would keep the server from making
+    // the place of old rows free.
+    while let Some(last) = events(client, after, &mut report).map_err(failed)? {
+        after = last;
+        progress(Progress { stage: "events", done: report.events, total });
+    }
+    let twice = "SELECT count(*) FROM (SELECT FROM events WHERE dedupe IS NOT NULL \
+                 GROUP BY dedupe HAVING count(*) > 1) AS it";
+    let twice = one(client, twice).map_err(failed)?;
+    report.misindex(twice, || format!("{twice} keys stand for more than one event"));
+    let orphans = "SELECT coalesce(sum(octet_length(bytes)), 0)::bigint FROM blobs WHERE NOT EXISTS \
+                   (SELECT FROM events WHERE events.blob = blobs.id) AND NOT EXISTS \
+                   (SELECT FROM rejections WHERE rejections.blob = blobs.id)";
+    // Of requests that are on their way, or never arrived whole.
+    report.unfinished = one(client, orphans).map_err(failed)?;
+    Ok(report)
+}
+
+/// Runs a statement as the operator, at one moment.
+fn transact<T>(
+    client: &mut Client,
+    work: impl FnOnce(&mut Client) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    client
+        .batch_execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL search_path = hookgate, pg_temp; \
+             SET LOCAL ROLE hookgate_app; SET LOCAL hookgate.tenant = '*'",
+        )
+        .map_err(|error| lost(&error))?;
+    let done = work(client);
+    let ended = client.batch_execute("ROLLBACK");
+    let value = done?;
+    ended.map_err(|error| lost(&error))?;
+    Ok(value)
+}
+
+fn one(client: &mut Client, sql: &str) -> Result<u64, ReadError> {
+    transact(client, |client| Ok(unsigned(client.query_one(sql, &[])?.try_get(0)?)))
+}
+
+/// Checks some events; gives the last place, or nothing behind the last.
+fn events(client: &mut Client, after: i64, report: &mut Report) -> Result<Option<i64>, ReadError> {
+    transact(client, |client| {
+        let rows = client.query(
+            "SELECT seq, id, received_at, source, erased, head, payload, blob FROM events \
+             WHERE seq > $1 ORDER BY seq LIMIT $2",
+            &[&after, &READ_AT_ONCE],
+        )?;
+        let mut last = None;
+        for row in &rows {
+            let seq: i64 = row.try_get(0)?;
+            last = Some(seq);
+            report.events = report.events.saturating_add(1);
+            report.records = report.records.saturating_add(1);
+            let encoded: &[u8] = row.try_get(5)?;
+            report.bytes = report.bytes.saturating_add(encoded.len() as u64);
+            let Ok(head) = head::decode::<EventHead<'_, HeaderList<'_>>>(encoded) else {
+                report.corrupt(|| format!("the head of event {seq} cannot be understood"));
+                continue;
+            };
+            let (id, at): (Uuid, i64) = (row.try_get(1)?, row.try_get(2)?);
+            let source: Option<&str> = row.try_get(3)?;
+            let is_of_head =
+                source.is_some_and(|it| it == super::statement::storable(&head.source));
+            if head.id.uuid() != id || head.at != at || !is_of_head {
+                report.misindex(1, || format!("the row of event {seq} is not what its head says"));
+            }
+            let (payload, blob): (Option<&[u8]>, Option<Uuid>) = (row.try_get(6)?, row.try_get(7)?);
+            if row.try_get(4)? {
+                if payload.is_some() || blob.is_some() {
+                    report.corrupt(|| format!("event {seq} is erased and has its body"));
+                }
+                continue;
+            }
+            let expected = (head.size, head.sha256.0);
+            match (payload, blob) {
+                (Some(payload), None) => {
+                    report.bytes = report.bytes.saturating_add(payload.len() as u64);
+                    let found = (payload.len() as u64, Sha256::digest(payload).into());
+                    if found != expected {
+                        report.corrupt(|| format!("the body of event {seq} is not what came"));
+                    }
+                }
+                (None, Some(blob)) => {
+                    report.blobs = report.blobs.saturating_add(1);
+                    let found = large(client, blob)?;
+                    report.bytes = report.bytes.saturating_add(found.0);
+                    if found != expected {
+                        report.bad_blob(|| {
+                            format!("the large body of event {seq} is missing, or not what came")
+                        });
+                    }
+                }
+                _ => report.corrupt(|| format!("event {seq} has no body, or two")),
+            }
+        }
+        Ok(last)
+    })
+}
+
+/// Length and digest of a large body, one piece in memory.
+fn large(client: &mut Client, blob: Uuid) -> Result<(u64, [u8; 32]), ReadError> {
+    let (mut digest, mut bytes, mut last) = (Sha256::new(), 0_u64, -1_i32);
+    loop {
+        let select = "SELECT n, bytes FROM blobs WHERE id = $1 AND n > $2 ORDER BY n LIMIT 1";
+        let Some(row) = client.query_opt(select, &[&blob, &last])? else {
+            return Ok((bytes, digest.finalize().into()));
+        };
+        let piece: &[u8] = row.try_get(1)?;
+        last = row.try_get(0)?;
+        bytes = bytes.saturating_add(piece.len() as u64);
+        digest.update(piece);
+    }
+}
