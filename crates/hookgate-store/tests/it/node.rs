@@ -7,7 +7,7 @@ use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_store::{Body, Erasure, EventFilter, Hook, Options};
 use postgres::{Client, NoTls};
 
-use crate::bench::{ALL, Bench, Call, Kind, blob, bytes_of};
+use crate::bench::{ALL, Bench, Kind, blob, bytes_of};
 use crate::registry::NOW;
 use crate::tenancy::{call, only, receive, receive_all, two_tenants};
 
@@ -84,8 +84,6 @@ async fn nothing_of_an_erased_tenant_is_in_any_table_and_the_others_stay() {
         assert!(bench.store.body(&Scope::Operator, event.id).await.unwrap().is_none());
     }
     assert_eq!(all.iter().filter(|it| !it.is_erased).count(), 1, "the other tenant's");
-    let again = bench.append(&Call::new(large.body.clone())).await;
-    assert!(again.is_duplicate(), "what comes again is still recognised");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,4 +111,27 @@ async fn an_erasure_that_was_stopped_goes_on_and_counts_each_event_once() {
     assert_eq!(done(&bench, &begun).await.events, 1_100);
     assert_eq!(traces(&bench, CANARY), 0);
     assert!(bench.store.registry().tenant("acme").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_finds_what_is_not_what_came() {
+    let bench = Bench::on(Kind::Postgres);
+    two_tenants(&bench).await;
+    let mut seqs = Vec::new();
+    for number in 0..3 {
+        let request = call("a", "agent-acme", &format!("{number}"));
+        seqs.push(receive(&bench, &request).await.seq());
+    }
+    let url = bench.database.as_ref().unwrap().url();
+    let look = move || {
+        let mut client = Client::connect(&url, NoTls).unwrap();
+        let clean = hookgate_store::check_postgres(&mut client, |_| {}).unwrap();
+        let seq = i64::try_from(seqs[1]).unwrap();
+        let bad = "UPDATE hookgate.events SET payload = 'x', source = 'y' WHERE seq = $1";
+        client.execute(bad, &[&seq]).unwrap();
+        (clean, hookgate_store::check_postgres(&mut client, |_| {}).unwrap())
+    };
+    let (clean, damaged) = std::thread::spawn(look).join().unwrap();
+    assert!(clean.is_clean() && clean.events == 3, "{clean:?}");
+    assert_eq!((damaged.corrupt, damaged.misindexed), (1, 1), "{damaged:?}");
 }
