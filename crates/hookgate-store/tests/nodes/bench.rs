@@ -1,6 +1,7 @@
 //! What a test stands on: a registry in a database of its own. It has what the bench of a store
 //! in a folder has, as far as the registry's tests ask for it.
 
+use std::ops::Deref;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -19,7 +20,25 @@ pub(crate) const NOON: i64 = 1_800_000_000_000;
 pub(crate) struct Bench {
     // First, so that it is closed when its database goes.
     pub(crate) store: Store,
-    pub(crate) database: Database<'static>,
+    pub(crate) database: Base,
+}
+
+/// Its database, which says good-bye on a thread of its own.
+pub(crate) struct Base(Option<Database<'static>>);
+
+impl Deref for Base {
+    type Target = Database<'static>;
+
+    fn deref(&self) -> &Database<'static> {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        beside(|| drop(database));
+    }
 }
 
 /// What stands where a store does.
@@ -74,7 +93,7 @@ pub(crate) fn open(database: &Database<'_>) -> Registry {
 impl Bench {
     pub(crate) fn new() -> Self {
         beside(|| {
-            let database = Cluster::shared().database_like(template());
+            let database = Base(Some(Cluster::shared().database_like(template())));
             Self { store: Store { registry: open(&database) }, database }
         })
     }
