@@ -62,8 +62,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::append::UPLOADS_MAX;
-use self::connect::PORT_OF_POOLERS;
 pub use self::check::check as check_postgres;
+use self::connect::PORT_OF_POOLERS;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
 pub(crate) use self::listen::Listed;
