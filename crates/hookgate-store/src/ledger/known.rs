@@ -96,11 +96,12 @@ impl Known {
             let Some(id) = claim.external_id.as_deref() else { continue };
             match claim.kind {
                 ClaimKind::Organization => {}
-                ClaimKind::Conversation => {
-                    if is_all || matches!(self.conversation((provider, id)), Some(None)) {
-                        self.conversations.forget(provider, id);
-                    }
+                ClaimKind::Conversation
+                    if is_all || matches!(self.conversation((provider, id)), Some(None)) =>
+                {
+                    self.conversations.forget(provider, id);
                 }
+                ClaimKind::Conversation => {}
                 kind if is_all => self.owners.forget(shelf(provider, kind), id),
                 _ => {}
             }

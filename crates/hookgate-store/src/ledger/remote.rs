@@ -44,3 +44,85 @@ pub(super) fn adopted_for_good(
     connection.prepare_cached(&wait)?.exists([])?;
     adopted(connection, provider, external_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hookgate_core::event::{Claim, ClaimKind};
+    use hookgate_core::tenant::TenantId;
+    use hookgate_core::time::Timestamp;
+    use hookgate_testpg::{Cluster, Database};
+    use postgres::NoTls;
+    use tokio::sync::watch;
+
+    use crate::ledger::Ledger;
+    use crate::postgres::listen::Listener;
+    use crate::registry::{Binding, Registry};
+    use crate::sql::Connect;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn connect(database: &Database<'_>) -> Connect {
+        let url = database.url();
+        Arc::new(move || {
+            let mut client = postgres::Client::connect(&url, NoTls)?;
+            client.batch_execute("SET search_path = hookgate")?;
+            Ok(client)
+        })
+    }
+
+    fn node(connect: &Connect) -> (Registry, Ledger) {
+        let registry = Registry::open_with(connect).unwrap();
+        let ledger = Ledger::new(&registry, watch::Sender::new(0).subscribe());
+        (registry, ledger)
+    }
+
+    fn claim(kind: ClaimKind, id: &str) -> Vec<Claim> {
+        vec![Claim::new(kind, Some(id.to_owned()))]
+    }
+
+    #[test]
+    fn what_another_node_adopted_or_bound_is_known_here() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let database = Cluster::shared().database();
+        let connect = connect(&database);
+        let ((here, _), (there, ledger)) = (node(&connect), node(&connect));
+        let acme = TenantId::parse("acme").unwrap();
+        runtime.block_on(here.add_tenant(acme.clone(), "Acme".to_owned(), NOW)).unwrap();
+        let _listener =
+            Listener::start(there.clone(), Arc::clone(&connect), Arc::new(|_| ())).unwrap();
+        let begun = std::time::Instant::now();
+        let until = |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                assert!(begun.elapsed().as_secs() < 20, "it is not heard");
+                std::thread::yield_now();
+            }
+        };
+        until(&|| there.tenant("acme").is_some());
+
+        let call = claim(ClaimKind::Conversation, "call-1");
+        let ask = |claims: &[Claim]| runtime.block_on(ledger.consult("vapi", claims)).unwrap();
+        assert_eq!(ask(&call).conversation, None);
+        let adopt = "INSERT INTO hookgate.adopted (seq, provider, external_id, tenant, at) \
+                     VALUES (1, 'vapi', 'call-1', 'acme', 1)";
+        database.connect().batch_execute(adopt).unwrap();
+        assert_eq!(ledger.consult_cached("vapi", &call), None, "that nobody has it is asked anew");
+        assert_eq!(ask(&call).conversation.map(|it| it.tenant), Some(acme.clone()));
+        assert!(ledger.consult_cached("vapi", &call).is_some());
+
+        let agent = claim(ClaimKind::Agent, "agent-1");
+        assert_eq!(ask(&agent).owners, [None]);
+        let binding = Binding {
+            tenant: acme.clone(),
+            provider: "vapi".to_owned(),
+            kind: ClaimKind::Agent,
+            external_id: "agent-1".to_owned(),
+            created_at: NOW,
+        };
+        runtime.block_on(here.bind(binding)).unwrap();
+        until(&|| ask(&agent).owners == [Some(acme.clone())]);
+        runtime.block_on(here.unbind("vapi", ClaimKind::Agent, "agent-1")).unwrap();
+        until(&|| ask(&agent).owners == [None]);
+    }
+}

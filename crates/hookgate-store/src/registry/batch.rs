@@ -197,12 +197,22 @@ impl Registry {
         *taken = take();
         let transaction = begun?;
         taken.retain(|job| job.is_wanted());
+        let is_alone = taken.len() == 1;
         for job in taken.iter_mut() {
-            transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
+            if !is_alone {
+                transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
+            }
             let may_stay = job.run(&transaction);
             if transaction.is_autocommit() {
-                // A full disk ends the whole transaction.
+                // A full disk ends the whole transaction, and so does a lost connection.
                 return Err("the database ended the transaction".into());
+            }
+            if is_alone && may_stay {
+                break;
+            }
+            if is_alone {
+                // With the transaction it takes back only itself.
+                return Ok(());
             }
             if !may_stay {
                 transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;

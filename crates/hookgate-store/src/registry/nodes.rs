@@ -217,3 +217,26 @@ impl Shared {
         self.deliveries_version.send_modify(|version| *version = version.saturating_add(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_heard_nothing_for_five_seconds_asks_the_database() {
+        let long_ago = Instant::now().checked_sub(FRESH_MAX * 2).unwrap();
+        let nodes = Nodes { began: long_ago, ..Nodes::new(Versions::default()) };
+        assert!(!nodes.is_fresh());
+        nodes.note_seen(Instant::now());
+        assert!(nodes.is_fresh());
+    }
+
+    #[test]
+    fn what_a_node_missed_is_not_taken_for_its_own() {
+        let nodes = Nodes::new(Versions { registry: 7, ..Versions::default() });
+        nodes.note_own(&[(Topic::Registry, 8)]);
+        assert_eq!(lock(&nodes.versions).registry, 8, "its own");
+        nodes.note_own(&[(Topic::Registry, 10)]);
+        assert_eq!(lock(&nodes.versions).registry, 8, "somebody else made the ninth");
+    }
+}
