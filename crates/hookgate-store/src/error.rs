@@ -178,7 +178,11 @@ impl ReadError {
             Some(rusqlite::ErrorCode::OperationInterrupted) => {
                 Self::Io(io::ErrorKind::TimedOut.into())
             }
-            _ => Self::Io(io::Error::other(error)),
+            _ => Self::Io(match error {
+                // The pool of the index looks whether it is broken.
+                sql::Error::Sqlite(error) => io::Error::other(error),
+                other => io::Error::other(other),
+            }),
         }
     }
 
