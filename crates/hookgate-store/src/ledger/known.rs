@@ -95,13 +95,12 @@ impl Known {
         for claim in claims {
             let Some(id) = claim.external_id.as_deref() else { continue };
             match claim.kind {
-                ClaimKind::Organization => {}
                 ClaimKind::Conversation
                     if is_all || matches!(self.conversation((provider, id)), Some(None)) =>
                 {
                     self.conversations.forget(provider, id);
                 }
-                ClaimKind::Conversation => {}
+                ClaimKind::Organization | ClaimKind::Conversation => {}
                 kind if is_all => self.owners.forget(shelf(provider, kind), id),
                 _ => {}
             }
