@@ -1,8 +1,7 @@
 //! Bytes as a file to be saved: never rendered, never guessed at. The operator gets them
 //! exactly, a tenant with known credentials masked.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, Take};
+use std::io::{BufReader, Read};
 
 use axum::body::Body;
 use axum::http::header::{
@@ -12,6 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hookgate_core::json;
 use hookgate_core::mask::Masker;
+use hookgate_store::Large;
 use http_body_util::channel::{Channel, Sender};
 use tokio::runtime::Handle;
 
@@ -30,8 +30,9 @@ pub(crate) fn attachment(name: &str, body: hookgate_store::Body) -> Response {
             let length = bytes.len() as u64;
             saved_as(name, Body::from(bytes), Some(length))
         }
-        hookgate_store::Body::File(file, bytes) => {
-            saved_as(name, streamed(file, bytes, None), Some(bytes))
+        hookgate_store::Body::Large(large) => {
+            let bytes = large.len();
+            saved_as(name, streamed(large, None), Some(bytes))
         }
     }
 }
@@ -46,10 +47,10 @@ pub(crate) async fn masked(name: &str, body: hookgate_store::Body) -> Result<Res
             let length = shown.len() as u64;
             Ok(saved_as(name, Body::from(shown), Some(length)))
         }
-        hookgate_store::Body::File(mut file, bytes) => {
+        hookgate_store::Body::Large(mut file) => {
             // What is not JSON all through is found before the first byte is sent.
             let walk = move || {
-                let read = json::extract_from(BufReader::new(&file), &[]);
+                let read = json::extract_from(BufReader::new(&mut file), &[]);
                 read.map_err(|_| Problem::Unmaskable)?;
                 let rewound = file.rewind();
                 rewound.map_err(|error| Problem::failed("reading a large body", &error))?;
@@ -59,7 +60,7 @@ pub(crate) async fn masked(name: &str, body: hookgate_store::Body) -> Result<Res
                 Ok(walked) => walked?,
                 Err(error) => return Err(Problem::failed("reading a large body", &error)),
             };
-            Ok(saved_as(name, streamed(file, bytes, Some(Masker::new())), None))
+            Ok(saved_as(name, streamed(file, Some(Masker::new())), None))
         }
     }
 }
@@ -80,21 +81,23 @@ fn saved_as(name: &str, body: Body, bytes: Option<u64>) -> Response {
 }
 
 /// A body that is read from a file as fast as its client takes it.
-fn streamed(file: File, bytes: u64, masker: Option<Masker>) -> Body {
+fn streamed(large: Large, masker: Option<Masker>) -> Body {
     let (sender, channel) = Channel::new(CHUNKS_WAITING_MAX);
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || stream(file.take(bytes), sender, masker, &runtime));
+    tokio::task::spawn_blocking(move || stream(large, sender, masker, &runtime));
     Body::new(channel)
 }
 
-/// Sends what `file` has, until the client hangs up. A file that ends early breaks the
+/// Sends what the body has, until the client hangs up. One that ends early breaks the
 /// answer off, so that nobody takes a part for the whole.
 fn stream(
-    mut file: Take<File>,
+    large: Large,
     mut sender: Sender<Bytes, std::io::Error>,
     mut masker: Option<Masker>,
     runtime: &Handle,
 ) {
+    let bytes = large.len();
+    let mut file = large.take(bytes);
     while file.limit() > 0 {
         let mut chunk = Vec::new();
         match file.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk) {

@@ -79,7 +79,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Tools(command) => command::tools::run(command, &environment),
         Command::ToolCalls(command) => command::tool_calls::run(command, &environment),
         Command::Destination(command) => command::destination::run(command, &environment),
-        Command::Alerts(command) => command::alerts::run(command, &environment),
+        Command::Alerts(command) => command::alerts::run(&command, &environment),
         Command::Deliveries(command) => command::deliveries::run(command, &environment),
         Command::Audit(flags) => command::audit::run(&flags, &environment),
         Command::Store(command) => command::store::run(&command, &environment),

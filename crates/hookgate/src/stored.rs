@@ -111,7 +111,7 @@ impl Stored {
                 let Some(event) = archive.event(id)? else { return Ok(None) };
                 let body = match archive.body(id)? {
                     Some(Body::Whole(bytes)) => Some(bytes),
-                    Some(Body::File(..)) | None => None,
+                    Some(Body::Large(_)) | None => None,
                 };
                 Ok(Some(event.detail(body.as_deref())))
             }
@@ -273,7 +273,7 @@ pub(crate) fn moment(record: &Value, pointer: &str) -> String {
 fn whole(body: Body) -> anyhow::Result<Vec<u8>> {
     match body {
         Body::Whole(bytes) => Ok(bytes.to_vec()),
-        Body::File(mut file, _) => {
+        Body::Large(mut file) => {
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut file, &mut bytes)
                 .context("cannot read a large body")?;

@@ -33,7 +33,7 @@ pub(super) async fn raw(
             Scope::Operator => Some(STANDARD.encode(&bytes)),
             Scope::Tenant(_) => masked(&bytes).map(|it| STANDARD.encode(it)),
         },
-        Body::Whole(_) | Body::File(..) => None,
+        Body::Whole(_) | Body::Large(_) => None,
     };
     if body.is_some() {
         events::note_reading(event, scope);

@@ -51,6 +51,7 @@ impl From<Refused> for DecideError {
 }
 
 impl Node {
+    #[expect(clippy::too_many_arguments, reason = "as the verb in store.rs")]
     pub(crate) async fn release(
         &self,
         id: EventId,
@@ -63,6 +64,7 @@ impl Node {
         self.decide(id, (Wish::release(tenant), author), is_held).await
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as the verb in store.rs")]
     pub(crate) async fn reattribute(
         &self,
         id: EventId,

@@ -91,6 +91,10 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if let Some(client) = &mut self.0 {
+            // The server would see only a while later that the connection is closed.
+            let _ = client.batch_execute(&format!("SELECT pg_advisory_unlock({ERASER_LOCK})"));
+        }
         discard(self.0.take().into_iter().collect());
     }
 }

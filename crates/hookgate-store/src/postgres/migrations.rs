@@ -127,8 +127,25 @@ mod tests {
              VALUES (1, gen_random_uuid(), 0, 1, 0, 0, '');
              INSERT INTO hookgate.blobs VALUES (gen_random_uuid(), 0, 1, '');
              INSERT INTO hookgate.repetitions VALUES (2, gen_random_uuid(), 1, 1, 'c')",
-            "SELECT (SELECT count(*) FROM hookgate.events) + (SELECT count(*) FROM hookgate.blobs)
-             + (SELECT count(*) FROM hookgate.repetitions)",
+            "SELECT (SELECT count(*) FROM hookgate.events WHERE seq = 1)
+             + (SELECT count(*) FROM hookgate.blobs) + (SELECT count(*) FROM hookgate.repetitions)",
+        ),
+        (
+            "INSERT INTO hookgate.events
+             (seq, id, log, received_at, provider, status, verdict, tenant, head, payload)
+             SELECT n, gen_random_uuid(), 0, 1, 'mightycall', 0, 1, 'acme', '', '{}'
+             FROM generate_series(11, 13) AS n",
+            "SELECT count(*) FROM set_config('hookgate.tenant', 'acme', false),
+             hookgate.mightycall_raw_events WHERE payload = '{}'",
+        ),
+        (
+            "INSERT INTO hookgate.spans VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3)",
+            "SELECT count(*) FROM hookgate.spans",
+        ),
+        (
+            "INSERT INTO hookgate.alerts (id, kind, subject, text, facts, raised_at)
+             SELECT decode(to_hex(n), 'hex'), 'k', n, 't', '{}', 1 FROM generate_series(16, 18) AS n",
+            "SELECT count(*) FROM hookgate.alerts WHERE cleared_at IS NULL",
         ),
     ];
 

@@ -5,16 +5,9 @@
 //! commits), `batch.rs` (a transaction), `large.rs` (large bodies), `rings.rs` (refused
 //! requests).
 
-#![expect(
-    clippy::unused_self,
-    clippy::unused_async,
-    clippy::too_many_arguments,
-    dead_code,
-    reason = "the verbs are there, and what some of them do is not; nobody opens a node yet"
-)]
-
 mod append;
 mod batch;
+#[cfg_attr(not(test), expect(dead_code, reason = "no node has a spool yet"))]
 pub(crate) mod cached;
 mod check;
 mod connect;
@@ -28,6 +21,7 @@ mod large;
 pub(crate) mod listen;
 pub(crate) mod migrations;
 mod opening;
+#[expect(dead_code, reason = "no node has a spool yet")]
 mod outage;
 mod pieces;
 mod pool;
@@ -40,6 +34,7 @@ mod rings;
 mod role;
 mod seed;
 mod spans;
+#[expect(dead_code, reason = "no node has a spool yet")]
 mod spool;
 mod statement;
 #[cfg(test)]

@@ -184,7 +184,6 @@ pub(super) fn discard(clients: Vec<Client>) {
 }
 
 /// Why PostgreSQL could not be asked.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "map_err gives it by value elsewhere")]
 pub(super) fn lost(error: &Error) -> ReadError {
     let Some(code) = error.code() else {
         let text = "the connection to PostgreSQL is lost";

@@ -48,6 +48,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An event that was written down elsewhere, under its final id: stored unless it is.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no node has a spool yet"))]
     pub(super) fn again(
         head: Vec<u8>,
         payload: Bytes,
@@ -261,10 +262,6 @@ impl Queue {
     pub(super) fn close(&self) {
         lock(&self.state).is_closing = true;
         self.work.notify_all();
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        lock(&self.state).is_closing
     }
 
     /// Sleeps, unless the queue is being closed.

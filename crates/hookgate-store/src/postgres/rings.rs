@@ -186,8 +186,8 @@ impl Node {
         let inner = Arc::clone(&self.inner);
         let target = lock(&inner.ring.state).last;
         let mut done = inner.ring.done.subscribe();
-        let waited = tokio::time::timeout(READ_WAIT_MAX, done.wait_for(|it| *it >= target)).await;
-        if !matches!(waited, Ok(Ok(_))) {
+        let waiting = async { done.wait_for(|it| *it >= target).await.is_ok() };
+        if !tokio::time::timeout(READ_WAIT_MAX, waiting).await.unwrap_or(false) {
             return Err(ReadError::Behind);
         }
         let reading = tokio::task::spawn_blocking(move || {

@@ -161,17 +161,13 @@ fn conversations_of(batch: &[Victim]) -> (Vec<&str>, Vec<&str>) {
 /// The head of an erased event.
 fn skeleton(victim: &Victim) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(512);
-    match head::decode::<EventHead<'_>>(&victim.head) {
-        Ok(head) => head::encode(&head.skeleton(), &mut encoded),
-        Err(_) => {
-            tracing::error!(event.seq = victim.seq, "an event that is erased had a damaged head");
-            let head: EventHead<'_> = EventHead {
-                record: head::EVENT,
-                id: Octets::from(victim.id),
-                ..EventHead::default()
-            };
-            head::encode(&head, &mut encoded);
-        }
+    if let Ok(head) = head::decode::<EventHead<'_>>(&victim.head) {
+        head::encode(&head.skeleton(), &mut encoded);
+    } else {
+        tracing::error!(event.seq = victim.seq, "an event that is erased had a damaged head");
+        let id = Octets::from(victim.id);
+        let head: EventHead<'_> = EventHead { record: head::EVENT, id, ..EventHead::default() };
+        head::encode(&head, &mut encoded);
     }
     encoded
 }

@@ -15,10 +15,10 @@ const PATH: &str = "/api/v1/alerts";
 const TEXT_CHARS_MAX: usize = 100;
 
 /// Runs the command.
-pub(crate) fn run(command: Alerts, environment: &Environment) -> anyhow::Result<Outcome> {
+pub(crate) fn run(command: &Alerts, environment: &Environment) -> anyhow::Result<Outcome> {
     let Alerts::List { limit: at_most, print } = command;
     client::block_on(async {
-        let rows = Api::here(environment)?.list(PATH, &[], limit(at_most)).await?;
+        let rows = Api::here(environment)?.list(PATH, &[], limit(*at_most)).await?;
         record::list(&rows, &COLUMNS, print.json, "No alerts.")
     })
 }

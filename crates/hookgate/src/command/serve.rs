@@ -273,30 +273,34 @@ impl House {
         tokio::spawn(live.follow(Arc::clone(&gate)));
 
         if let Some(watcher) = watcher {
-            tokio::spawn(watcher.run(stopped(stop.clone())));
+            self.background.spawn(watcher.run(stopped(stop.clone())));
         }
         let no_more = stopped(stop.clone());
         let dispatching = self.background.spawn(async move { dispatcher.run(no_more).await });
         tracing::info!(address = %listen, "ready");
-        let Some(admin) = admin else {
-            let shutdown = stopped(stop);
-            let drained = serve(vec![listener], gate, fallback(console), self.tls, shutdown).await;
-            return Ok(with_jobs(drained, &tools, dispatching).await);
-        };
-        let public = probes_only(fallback(console.clone()));
-        let (one, other) = tokio::join!(
-            serve(
-                vec![listener],
-                Arc::clone(&gate),
-                public,
-                self.tls.clone(),
-                stopped(stop.clone())
-            ),
-            serve_fallback(vec![admin], gate, fallback(console), self.tls, stopped(stop)),
-        );
-        let drained = Drained { complete: one.complete && other.complete };
+        let drained = answer((listener, admin), gate, console, self.tls, stop).await;
         Ok(with_jobs(drained, &tools, dispatching).await)
     }
+}
+
+/// Answers requests until it is told to stop; the operator's on a listener of their own, if
+/// there is one.
+async fn answer(
+    (listener, admin): (TcpListener, Option<TcpListener>),
+    gate: Arc<Gate>,
+    console: axum::Router,
+    tls: Option<Tls>,
+    stop: watch::Receiver<bool>,
+) -> Drained {
+    let Some(admin) = admin else {
+        return serve(vec![listener], gate, fallback(console), tls, stopped(stop)).await;
+    };
+    let public = probes_only(fallback(console.clone()));
+    let (one, other) = tokio::join!(
+        serve(vec![listener], Arc::clone(&gate), public, tls.clone(), stopped(stop.clone())),
+        serve_fallback(vec![admin], gate, fallback(console), tls, stopped(stop)),
+    );
+    Drained { complete: one.complete && other.complete }
 }
 
 /// Whether a source with these settings is possible.
@@ -357,18 +361,13 @@ fn open_store(config: &Config, handle: Handle) -> anyhow::Result<Store> {
     let wake: Wake = Arc::new(move |wakers: Vec<Waker>| {
         handle.spawn(async move { wakers.into_iter().for_each(Waker::wake) });
     });
-    let path = match &config.store.place {
-        Place::Folder(path) => path,
-        Place::Postgres(settings) => {
-            return Err(Usage::new(format!(
-                "this build cannot keep its store in {settings} yet: give a folder, as in \
-                 --store hookgate.data"
-            ))
-            .into());
-        }
-    };
-    Store::open(path, config.store.options.clone(), wake)
-        .with_context(|| format!("cannot open the store in {}", path.display()))
+    let options = config.store.options.clone();
+    match &config.store.place {
+        Place::Folder(path) => Store::open(path, options, wake)
+            .with_context(|| format!("cannot open the store in {}", path.display())),
+        Place::Postgres(settings) => Store::open_postgres(settings, options, wake)
+            .with_context(|| format!("cannot open the store in {settings}")),
+    }
 }
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {

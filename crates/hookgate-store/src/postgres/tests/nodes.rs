@@ -41,7 +41,7 @@ fn one_event_that_comes_to_two_nodes_at_once_is_stored_once() {
     assert_eq!(number(&mut client, repeated), all);
 }
 
-/// A node that knows both tenants; the agent of calls is this one's.
+/// A node that knows both tenants, and that this one has an agent.
 fn node_of(url: &str, owner: &str) -> (Bench, TenantId) {
     let bench = Bench::new(url);
     let registry = bench.node.registry().clone();
@@ -58,7 +58,7 @@ fn node_of(url: &str, owner: &str) -> (Bench, TenantId) {
             tenant: owner.clone(),
             provider: "vapi".to_owned(),
             kind: ClaimKind::Agent,
-            external_id: "agent-1".to_owned(),
+            external_id: format!("agent-{owner}"),
             created_at: Timestamp::from_millis(1),
         };
         registry.bind(binding).await.unwrap();
@@ -66,10 +66,15 @@ fn node_of(url: &str, owner: &str) -> (Bench, TenantId) {
     (bench, owner)
 }
 
-/// An event that makes a call known, as the front door decides it on a node.
-async fn adopting(bench: &Bench, id: &str, note: u64) -> (Attributed, Option<Adopting>) {
+/// An event of a tenant's agent that makes a call known, as the front door decides it on a node.
+async fn adopting(
+    bench: &Bench,
+    owner: &TenantId,
+    id: &str,
+    note: u64,
+) -> (Attributed, Option<Adopting>) {
     let call = Call::new(format!(
-        r#"{{"message":{{"type":"status-update","call":{{"id":"{id}","assistantId":"agent-1"}},"n":{note}}}}}"#
+        r#"{{"message":{{"type":"status-update","call":{{"id":"{id}","assistantId":"agent-{owner}"}},"n":{note}}}}}"#
     ));
     let ledger = bench.node.ledger();
     let consulted = ledger.consult("vapi", &call.accepted().facts().claims).await.unwrap();
@@ -87,8 +92,8 @@ fn a_conversation_that_two_nodes_make_known_at_once_is_one_tenants() {
     for round in 0..ROUNDS {
         let id = format!("call-{round}");
         let (first, second) = one.wait(async {
-            let (left, kept_left) = adopting(&one, &id, 1).await;
-            let (right, kept_right) = adopting(&two, &id, 2).await;
+            let (left, kept_left) = adopting(&one, &acme, &id, 1).await;
+            let (right, kept_right) = adopting(&two, &other, &id, 2).await;
             assert_eq!(left.decision().tenant(), Some(&acme));
             assert_eq!(right.decision().tenant(), Some(&other));
             assert!(kept_left.is_some() && kept_right.is_some());
@@ -124,8 +129,8 @@ fn what_the_same_tenant_makes_known_on_two_nodes_is_stored_by_both() {
     let (one, acme) = node_of(&database.url(), "acme");
     let (two, _) = node_of(&database.url(), "acme");
     one.wait(async {
-        let (left, kept_left) = adopting(&one, "call", 1).await;
-        let (right, kept_right) = adopting(&two, "call", 2).await;
+        let (left, kept_left) = adopting(&one, &acme, "call", 1).await;
+        let (right, kept_right) = adopting(&two, &acme, "call", 2).await;
         one.node.append(&left, kept_left).await.unwrap();
         two.node.append(&right, kept_right).await.unwrap();
     });
@@ -134,7 +139,7 @@ fn what_the_same_tenant_makes_known_on_two_nodes_is_stored_by_both() {
         let known = bench.node.ledger().consult_cached("vapi", &claims).unwrap();
         let adopted = Conversation {
             tenant: acme.clone(),
-            agent_id: Some("agent-1".to_owned()),
+            agent_id: Some("agent-acme".to_owned()),
             phone_number_id: None,
             origin: Origin::Adopted,
         };
@@ -146,22 +151,14 @@ fn what_the_same_tenant_makes_known_on_two_nodes_is_stored_by_both() {
 #[test]
 fn nothing_of_a_tenant_is_stored_once_another_node_has_begun_to_erase_it() {
     let database = database(Cluster::shared());
-    database
-        .connect()
-        .batch_execute(
-            "CREATE TABLE hookgate.tenants (id TEXT PRIMARY KEY, erasing BIGINT NOT NULL);
-             GRANT SELECT ON hookgate.tenants TO hookgate_app;
-             INSERT INTO hookgate.tenants VALUES ('acme', 0), ('other', 0)",
-        )
-        .unwrap();
-    let (bench, _) = node_of(&database.url(), "acme");
+    let (bench, acme) = node_of(&database.url(), "acme");
     bench.wait(async {
-        let (event, kept) = adopting(&bench, "call-1", 1).await;
+        let (event, kept) = adopting(&bench, &acme, "call-1", 1).await;
         bench.node.append(&event, kept).await.unwrap();
     });
     database.connect().batch_execute("UPDATE hookgate.tenants SET erasing = 1").unwrap();
     let refused = bench.wait(async {
-        let (event, kept) = adopting(&bench, "call-2", 1).await;
+        let (event, kept) = adopting(&bench, &acme, "call-2", 1).await;
         bench.node.append(&event, kept).await
     });
     assert_eq!(refused.unwrap_err(), Unavailable::Behind);
