@@ -16,7 +16,7 @@ use crate::body::InPath;
 use crate::page::{Asked, List, Listing, Ordered};
 use crate::problem::{Problem, Sent};
 use crate::query::Query;
-use crate::{Shared, shapes, tool_calls};
+use crate::{Shared, recordings, shapes, tool_calls};
 
 /// Which events. Everything that is given must hold.
 #[derive(IntoParams)]
@@ -111,6 +111,10 @@ pub(crate) async fn show(
         let calls = serde_json::to_value(calls);
         let calls = calls.map_err(|error| Problem::failed("showing tool calls", &error))?;
         fields.insert("tool_calls".to_owned(), calls);
+        let kept = recordings::of(&shared, &scope, event.id).await?;
+        let kept = serde_json::to_value(kept);
+        let kept = kept.map_err(|error| Problem::failed("showing recordings", &error))?;
+        fields.insert("recordings".to_owned(), kept);
     }
     Ok(Json(detail))
 }

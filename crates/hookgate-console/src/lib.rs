@@ -12,7 +12,7 @@
 //! - **GET changes nothing**, there is no CORS, and no answer is kept by a cache.
 //! - **Exact bytes leave by `/raw` alone**, to the operator alone, as an attachment that no
 //!   browser renders, and each such read is logged. Everywhere else known credentials are
-//!   masked.
+//!   masked. Recordings leave so too, to their tenant as well: they are sound.
 //! - **Keys and tokens are shown once**, sealed credentials never.
 //! - **An error is a problem** (RFC 9457): a constant sentence and a status. What
 //!   went wrong inside is logged once, under the correlation id that the answer carries.
@@ -42,7 +42,9 @@ mod policy;
 mod problem;
 mod query;
 mod random;
+mod range;
 mod reattribute;
+mod recordings;
 mod rejections;
 mod release;
 mod replay;
@@ -257,6 +259,8 @@ fn for_tenants() -> Routes {
         .routes(routes!(events::raw))
         .routes(routes!(tool_calls::list))
         .routes(routes!(tool_calls::show))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::show))
         .routes(routes!(destinations::list, destinations::add))
         .routes(routes!(destinations::show, destinations::change, destinations::remove))
         .routes(routes!(destinations::rotate))

@@ -93,6 +93,8 @@ pub(crate) enum List {
     Alerts,
     /// The tool calls.
     ToolCalls,
+    /// The recordings.
+    Recordings,
     /// The destinations.
     Destinations,
     /// The deliveries.
@@ -121,6 +123,7 @@ impl List {
             Self::Erasures => b'x',
             Self::Alerts => b'w',
             Self::ToolCalls => b'l',
+            Self::Recordings => b'm',
             Self::Destinations => b'd',
             Self::Deliveries => b'y',
             Self::DeliveryRetries => b'z',

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hookgate_core::mask;
@@ -94,6 +94,10 @@ pub(crate) enum Problem {
     IdempotencyConflict,
     /// The bytes were erased.
     Erased,
+    /// The recording is not here.
+    NotFetched,
+    /// The recording has so many bytes, and none where they were asked for.
+    OutOfRange(u64),
     /// The store takes nothing now.
     Unavailable(Unavailable),
     /// Nothing can be sealed or opened now.
@@ -199,10 +203,12 @@ impl Problem {
             | Self::Disabled
             | Self::Unproven
             | Self::Unmaskable
+            | Self::NotFetched
             | Self::InProgress => StatusCode::CONFLICT,
             Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Erased => StatusCode::GONE,
+            Self::OutOfRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unavailable(_) | Self::SecretsUnavailable | Self::Behind => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -239,6 +245,8 @@ impl Problem {
             Self::InProgress => ("in-progress", "In progress"),
             Self::IdempotencyConflict => ("idempotency-conflict", "Idempotency conflict"),
             Self::Erased => ("erased", "Erased"),
+            Self::NotFetched => ("not-fetched", "Not fetched"),
+            Self::OutOfRange(_) => ("out-of-range", "Out of range"),
             Self::Unavailable(_) => ("store-unavailable", "The store is unavailable"),
             Self::SecretsUnavailable => ("secrets-unavailable", "Nothing can be sealed"),
             Self::Behind => ("index-behind", "The index is behind"),
@@ -295,6 +303,10 @@ impl Problem {
             Self::IdempotencyConflict => {
                 "This `Idempotency-Key` was used with another request. Use a new one."
             }
+            Self::NotFetched => {
+                "The recording is not here; its `state` and `reason` in the list say why."
+            }
+            Self::OutOfRange(bytes) => return format!("The recording has {bytes} bytes."),
             Self::Erased => "The bytes were erased; what is known of the event remains.",
             Self::Unavailable(Unavailable::DiskFull) => {
                 "The disk is full. Make room, then ask again."
@@ -313,7 +325,7 @@ impl Problem {
     }
 
     /// The header that this answer needs besides its body.
-    const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Unavailable(_)
@@ -322,6 +334,10 @@ impl Problem {
             | Self::InProgress
             | Self::TooManyStreams => {
                 Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)))
+            }
+            Self::OutOfRange(bytes) => {
+                let range = HeaderValue::try_from(format!("bytes */{bytes}")).ok();
+                range.map(|it| (CONTENT_RANGE, it))
             }
             _ => None,
         }

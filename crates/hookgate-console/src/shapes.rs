@@ -106,6 +106,8 @@ pub(crate) struct Event {
     canonical: Option<Map<String, Value>>,
     /// The tool calls that came with it, in the order of the request.
     tool_calls: Vec<crate::tool_calls::Shown>,
+    /// The recordings that are kept of it, or are to be.
+    recordings: Vec<crate::recordings::Shown>,
 }
 
 #[derive(ToSchema)]

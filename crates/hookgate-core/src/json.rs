@@ -12,13 +12,15 @@
 //!
 //! `walk` knows where the walk stands, what is open and what was found. `run` goes from token
 //! to token and takes whole ones; `scalar` reads on byte by byte in those that `run` leaves;
-//! `scan` looks at eight bytes and more together.
+//! `scan` looks at eight bytes and more together. `text` is for later: it reads one long text out
+//! of a body that was walked.
 
 mod run;
 mod scalar;
 mod scan;
 #[cfg(test)]
 mod tests;
+pub mod text;
 mod walk;
 
 use std::io::Read;

@@ -24,6 +24,7 @@ pub mod received;
 pub mod scheme;
 pub mod secret;
 pub mod sign;
+pub mod sound;
 pub mod source;
 pub mod standard_webhooks;
 pub mod tenant;

@@ -12,6 +12,7 @@ use hookgate_store::{Leased, RegistryError, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::archive::{self, Archiving};
 use crate::attempt;
 use crate::bodies::Bodies;
 use crate::metrics::DeliveryMetrics;
@@ -56,6 +57,8 @@ pub struct DispatchSettings {
     pub egress: Egress,
     /// The waits between attempts.
     pub schedule: Arc<[Duration]>,
+    /// Which recordings are kept.
+    pub archiving: Archiving,
     /// The counters.
     pub metrics: DeliveryMetrics,
     /// What time it is.
@@ -118,14 +121,15 @@ impl Dispatcher {
             tokio::pin!(delivering);
             loop {
                 beside.spawn(reader::follow(Arc::clone(shared)));
+                beside.spawn(archive::fetch_all(Arc::clone(shared)));
                 beside.spawn(count(Arc::clone(shared)));
                 tokio::select! {
                     () = &mut stop => break,
                     () = &mut delivering => break,
-                    // Neither ends by itself. Where the reader was is in its cursor.
+                    // None of them ends by itself. Where the reader was is in its cursor.
                     _ = beside.join_next() => {
                         shared.settings.metrics.panics.inc();
-                        tracing::error!("following the journal ended in a panic: it begins anew");
+                        tracing::error!("work beside deliveries ended in a panic: it begins anew");
                         beside.shutdown().await;
                         tokio::time::sleep(STORE_PAUSE).await;
                     }
@@ -231,6 +235,10 @@ async fn count(shared: Arc<Shared>) {
         match registry.delivery_counts(now).await {
             Ok(counts) => metrics.waiting(&counts, now),
             Err(error) => failed(&error, "deliveries cannot be counted"),
+        }
+        match registry.recording_counts().await {
+            Ok(counts) => metrics.recordings(counts),
+            Err(error) => failed(&error, "recordings cannot be counted"),
         }
         tokio::time::sleep(COUNT_INTERVAL).await;
     }

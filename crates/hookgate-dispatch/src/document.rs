@@ -1,7 +1,7 @@
 //! What an event says, as JSON: for filters, for templates, and for who wants it in the form
 //! that is the same for every provider.
 
-use hookgate_core::canonical::{self, About};
+use hookgate_core::canonical::{self, About, CanonicalEvent};
 use hookgate_core::delivery::{DestinationKind, DestinationSettings, Format};
 use hookgate_core::event::Kind;
 use hookgate_core::provider::{self, BODY_BYTES_MAX};
@@ -18,6 +18,23 @@ const BODY: &str = "body";
 
 /// The canonical event. Without its body it says what its head says.
 pub(crate) fn canonical(event: &Event, body: Option<&[u8]>) -> Value {
+    let made = canonical_event(event, body).and_then(|it| serde_json::to_value(it).ok());
+    // A test is of no provider.
+    made.unwrap_or_else(|| {
+        json!({
+            "version": canonical::VERSION,
+            "event_id": event.id.to_string(),
+            "kind": event.kind,
+            "type": event.event_type,
+            "provider": event.provider,
+            "source": event.source,
+            "received_at": event.received_at.to_string(),
+        })
+    })
+}
+
+/// The same before it is JSON; nothing for what is of no provider.
+pub(crate) fn canonical_event(event: &Event, body: Option<&[u8]>) -> Option<CanonicalEvent> {
     let id = event.id.to_string();
     let about = About {
         event_id: Some(&id),
@@ -27,22 +44,8 @@ pub(crate) fn canonical(event: &Event, body: Option<&[u8]>) -> Value {
         conversation_id: event.conversation_id.as_deref(),
         received_at: event.received_at,
     };
-    let made = provider::named(&event.provider).and_then(|provider| {
-        let made = canonical::canonical(provider, &event.source, body, &about);
-        serde_json::to_value(made).ok()
-    });
-    // A test is of no provider.
-    made.unwrap_or_else(|| {
-        json!({
-            "version": canonical::VERSION,
-            "event_id": id,
-            "kind": event.kind,
-            "type": event.event_type,
-            "provider": event.provider,
-            "source": event.source,
-            "received_at": event.received_at.to_string(),
-        })
-    })
+    let provider = provider::named(&event.provider)?;
+    Some(canonical::canonical(provider, &event.source, body, &about))
 }
 
 /// What an alert says.

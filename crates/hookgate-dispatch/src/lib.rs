@@ -1,4 +1,5 @@
-//! Deliveries: what is made of a stored event for a destination, and how it gets there.
+//! Deliveries: what is made of a stored event for a destination, and how it gets there; and
+//! recordings: what a stored event names, and how it gets here.
 //!
 //! [`Dispatcher::run`] is the whole of it. What holds there:
 //!
@@ -15,20 +16,24 @@
 //!
 //! Reading order: `dispatcher.rs` (the loop), `reader.rs` (which events, for whom),
 //! `attempt.rs` (one attempt), `render/` (what is sent), `send.rs` (what an answer means),
-//! `alerts.rs` (what the operator is told without asking).
+//! `alerts.rs` (what the operator is told without asking); `archive.rs` and `fetch.rs` for
+//! recordings.
 
 pub mod render;
 
 mod alerts;
+mod archive;
 mod attempt;
 mod bodies;
 mod dispatcher;
 mod document;
+mod fetch;
 mod metrics;
 mod reader;
 mod retry_after;
 mod send;
 
 pub use self::alerts::{AlertRules, Counts, SourceCounts, Watcher};
+pub use self::archive::{Archiving, BYTES_MAX};
 pub use self::dispatcher::{Clock, DispatchSettings, Dispatcher, IN_FLIGHT_MAX, STOP_WAIT};
 pub use self::metrics::DeliveryMetrics;

@@ -1,4 +1,4 @@
-//! What is counted of deliveries. Destinations are no labels: there may be thousands, and
+//! What is counted of deliveries and of recordings. Destinations are no labels: there may be thousands, and
 //! their names are their tenants'.
 
 use std::sync::atomic::AtomicU64;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hookgate_core::delivery::AttemptOutcome;
 use hookgate_core::time::Timestamp;
-use hookgate_store::DeliveryCounts;
+use hookgate_store::{DeliveryCounts, RecordingCounts};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -40,6 +40,10 @@ pub struct DeliveryMetrics {
     disabled_now: Gauge,
     pub(crate) behind: Gauge,
     oldest_seconds: Gauge<f64, AtomicU64>,
+    fetches: Family<Label, Counter>,
+    pub(crate) fetched_bytes: Counter,
+    recordings_pending: Gauge,
+    recordings_failed: Gauge,
 }
 
 impl DeliveryMetrics {
@@ -63,6 +67,10 @@ impl DeliveryMetrics {
             disabled_now: Gauge::default(),
             behind: Gauge::default(),
             oldest_seconds: Gauge::default(),
+            fetches: Family::default(),
+            fetched_bytes: Counter::default(),
+            recordings_pending: Gauge::default(),
+            recordings_failed: Gauge::default(),
         };
         let it = &metrics;
         registry.register(
@@ -135,7 +143,32 @@ impl DeliveryMetrics {
             "How long the delivery waits that should have been tried first",
             it.oldest_seconds.clone(),
         );
+        metrics.register_recordings(registry);
         metrics
+    }
+
+    fn register_recordings(&self, registry: &mut Registry) {
+        let it = self;
+        registry.register(
+            "hookgate_recording_fetches",
+            "Attempts to fetch a recording by how they ended: `fetched`, `failed` (it is tried again, or given up), `postponed` (there was no room here) or `gone` (it was erased)",
+            it.fetches.clone(),
+        );
+        registry.register(
+            "hookgate_recording_bytes",
+            "Bytes of recordings that were fetched and kept",
+            it.fetched_bytes.clone(),
+        );
+        registry.register(
+            "hookgate_recordings_pending",
+            "Recordings that are to be fetched",
+            it.recordings_pending.clone(),
+        );
+        registry.register(
+            "hookgate_recordings_failed",
+            "Recordings that were given up",
+            it.recordings_failed.clone(),
+        );
     }
 
     /// Notes what waits.
@@ -154,6 +187,17 @@ impl DeliveryMetrics {
         }
         let waits = counts.oldest_due.map_or(Duration::ZERO, |it| it.age(now));
         self.oldest_seconds.set(waits.as_secs_f64());
+    }
+
+    /// Notes which recordings are not here.
+    pub(crate) fn recordings(&self, counts: RecordingCounts) {
+        self.recordings_pending.set(i64::try_from(counts.pending).unwrap_or(i64::MAX));
+        self.recordings_failed.set(i64::try_from(counts.failed).unwrap_or(i64::MAX));
+    }
+
+    /// Counts an attempt to fetch a recording.
+    pub(crate) fn fetched(&self, outcome: &'static str) {
+        self.fetches.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// Counts an attempt that has ended.

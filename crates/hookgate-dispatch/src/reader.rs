@@ -1,6 +1,6 @@
 //! Follows the journal, and what was decided on its events later, and makes deliveries of
-//! what destinations want. Two cursors, each kept in the transaction of the deliveries that
-//! were made up to it: nothing is left out, and nothing comes about twice.
+//! what destinations want and recordings of what sources want kept. Two cursors, each kept in
+//! the transaction of what was made up to it: nothing is left out, and nothing comes about twice.
 //!
 //! Which events:
 //!
@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
-    Decision, Destination, Event, EventFilter, NewDelivery, Order, Page, ReadError, RegistryError,
-    Rows, Status,
+    Decision, Destination, Event, EventFilter, Made, NewDelivery, Order, Page, ReadError,
+    RegistryError, Rows, Status,
 };
 use tokio::sync::watch;
 
+use crate::archive;
 use crate::dispatcher::{Shared, failed};
 use crate::document::{READ_BYTES_MAX, matches};
 
@@ -31,8 +32,8 @@ const EVENTS_MAX: usize = 256;
 /// Decisions that are read at once.
 const DECISIONS_MAX: u32 = 64;
 
-/// Deliveries that are made in one transaction, unless one event makes more.
-const DELIVERIES_MAX: usize = 1_024;
+/// Deliveries and recordings that are made in one transaction, unless one event makes more.
+const MADE_MAX: usize = 1_024;
 
 /// How far a cursor may lie behind what was read and wanted by nobody. A start reads so much
 /// again, and nobody waits for a disk each time that an event is nobody's concern.
@@ -176,8 +177,8 @@ impl Reader {
         }
         // After `end` is known: a destination that is made later was made after its events.
         self.look_up_destinations().await?;
-        if self.destinations.is_empty() {
-            self.enqueue(Which::Events, end, Vec::new()).await?;
+        if self.destinations.is_empty() && !self.shared.settings.archiving.is_on() {
+            self.enqueue(Which::Events, end, Made::default()).await?;
             return Ok(false);
         }
         let filter = EventFilter { status: Some(Status::Accepted), ..EventFilter::default() };
@@ -189,12 +190,12 @@ impl Reader {
         // What came while the page was read may be wanted by who came as well.
         self.look_up_destinations().await?;
         let is_last = events.len() < EVENTS_MAX;
-        let mut wanted = Vec::new();
+        let mut wanted = Made::default();
         let mut last = self.events.read;
         for event in &events {
             last = event.seq;
-            wanted.extend(self.wanted(event, None).await?);
-            if wanted.len() >= DELIVERIES_MAX {
+            self.wanted(event, None, &mut wanted).await?;
+            if wanted.len() >= MADE_MAX {
                 let wanted = std::mem::take(&mut wanted);
                 if !self.enqueue(Which::Events, last, wanted).await? {
                     return Ok(true);
@@ -221,13 +222,14 @@ impl Reader {
             return Ok(false);
         }
         self.look_up_destinations().await?;
-        let mut wanted = Vec::new();
+        let mut wanted = Made::default();
         let mut read = behind;
         let mut is_behind = false;
         for decided in decisions {
             match self.decided(&decided.decision).await {
                 Ok(Some(event)) => {
-                    wanted.extend(self.wanted(&event, Some(decided.decision.at)).await?);
+                    wanted.owners.push((event.id, owner(&event)));
+                    self.wanted(&event, Some(decided.decision.at), &mut wanted).await?;
                 }
                 Ok(None) => {}
                 Err(Failed::Behind) if self.pauses < DECIDED_PAUSES_MAX => {
@@ -290,14 +292,16 @@ impl Reader {
         Ok(())
     }
 
-    /// The deliveries of one event, which was released at this moment if it was.
+    /// Adds the deliveries and the recordings of one event, which was released at this moment
+    /// if it was.
     async fn wanted(
         &self,
         event: &Event,
         released: Option<Timestamp>,
-    ) -> Result<Vec<NewDelivery>, Failed> {
+        made: &mut Made,
+    ) -> Result<(), Failed> {
         if event.is_erased || event.duplicate_of.is_some() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let came = released.unwrap_or(event.received_at);
         let wanting: Vec<_> = self
@@ -310,7 +314,8 @@ impl Reader {
                 is_its && is_new && it.settings.wants(&event.kind, &event.provider)
             })
             .collect();
-        let asks = wanting.iter().any(|it| !it.settings.filter.is_empty());
+        let is_archived = self.shared.settings.archiving.wants(&event.source);
+        let asks = is_archived || wanting.iter().any(|it| !it.settings.filter.is_empty());
         let held = if asks && event.size <= READ_BYTES_MAX {
             let store = &self.shared.settings.store;
             match self.shared.bodies.read(store, &Scope::Operator, event).await {
@@ -324,28 +329,27 @@ impl Reader {
         };
         let body = held.as_ref().map(|it| &*it.bytes);
         let deliveries = wanting.into_iter().filter(|it| matches(&it.settings, event, body));
-        Ok(deliveries.map(|it| delivery(it, event)).collect())
+        made.deliveries.extend(deliveries.map(|it| delivery(it, event)));
+        if is_archived {
+            made.recordings.extend(archive::recordings(event, body));
+        }
+        Ok(())
     }
 
-    /// Keeps deliveries and how far it was read for them. `false`: it did neither, and what is
+    /// Keeps what was made and how far it was read for it. `false`: it did neither, and what is
     /// behind the cursor is to be read anew.
-    async fn enqueue(
-        &mut self,
-        which: Which,
-        to: u64,
-        deliveries: Vec<NewDelivery>,
-    ) -> Result<bool, Failed> {
+    async fn enqueue(&mut self, which: Which, to: u64, made: Made) -> Result<bool, Failed> {
         let registry = self.shared.settings.store.registry();
         let cursor = match which {
             Which::Events => &mut self.events,
             Which::Decisions => &mut self.decisions,
         };
         let is_far = to.saturating_sub(cursor.kept) >= BEHIND_MAX;
-        if deliveries.is_empty() && !is_far && matches!(which, Which::Events) {
+        if made.is_empty() && !is_far && matches!(which, Which::Events) {
             cursor.read = to;
             return Ok(true);
         }
-        let count = u64::try_from(deliveries.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(made.deliveries.len()).unwrap_or(u64::MAX);
         let now = self.shared.now();
         let moved = hookgate_store::Cursor {
             name: cursor.name,
@@ -353,7 +357,7 @@ impl Reader {
             to,
             erasures: self.erasures,
         };
-        let is_kept = registry.enqueue_deliveries(moved, deliveries, now).await?;
+        let is_kept = registry.keep_made(moved, made, now).await?;
         if is_kept {
             cursor.kept = to;
             cursor.read = to;
@@ -380,12 +384,17 @@ impl Cursor {
     }
 }
 
+/// Whose an event is.
+pub(crate) fn owner(event: &Event) -> Option<TenantId> {
+    event.tenant.as_deref().and_then(|it| TenantId::parse(it).ok())
+}
+
 fn delivery(destination: &Destination, event: &Event) -> NewDelivery {
     NewDelivery {
         destination: destination.id,
         event: event.id,
         seq: event.seq,
-        tenant: event.tenant.as_deref().and_then(|it| TenantId::parse(it).ok()),
+        tenant: owner(event),
         source: event.source.clone(),
         provider: event.provider.clone(),
         conversation: event.conversation_id.clone(),

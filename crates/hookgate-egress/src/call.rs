@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use reqwest::Url;
+use reqwest::{Response, Url};
+use tokio::time::Instant;
+
+use crate::error::EgressError;
 
 /// Who said where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,48 @@ pub struct Answer {
     pub is_cut: bool,
 }
 
+/// An answer whose body is still on its way.
+pub struct Incoming {
+    response: Response,
+    until: Instant,
+}
+
+impl Incoming {
+    pub(crate) fn new(response: Response, until: Instant) -> Self {
+        Self { response, until }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The length of the body, if the server says one.
+    #[must_use]
+    pub fn announced_bytes(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next piece of the body; nothing at its end. It is waited for no longer than `wait`,
+    /// and not beyond the deadline of the request.
+    ///
+    /// # Errors
+    ///
+    /// The body is not whole, and nothing more of it comes.
+    pub async fn chunk(&mut self, wait: Duration) -> Result<Option<Bytes>, EgressError> {
+        let latest = Instant::now().checked_add(wait).unwrap_or(self.until).min(self.until);
+        let chunk = tokio::time::timeout_at(latest, self.response.chunk()).await;
+        chunk.map_err(|_| EgressError::TimedOut)?.map_err(|error| EgressError::of(&error))
+    }
+}
+
 /// Scheme, host and port: all of a URL that may stand in a log or a message.
 #[must_use]
 pub fn origin(url: &Url) -> String {
@@ -69,6 +114,12 @@ impl fmt::Debug for Call {
             .field("answer_bytes_max", &self.answer_bytes_max)
             .field("reach", &self.reach)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Incoming").field("status", &self.status()).finish_non_exhaustive()
     }
 }
 

@@ -9,8 +9,9 @@ use hookgate_core::address::Policy;
 use http::{HeaderMap, HeaderName, Method, header};
 use reqwest::{Client, Response, Url};
 use rustls::ClientConfig;
+use tokio::time::Instant;
 
-use crate::call::{Answer, Call, Reach};
+use crate::call::{Answer, Call, Incoming, Reach};
 use crate::error::{EgressError, Unusable};
 use crate::names::{Filter, Names};
 use crate::roots;
@@ -122,12 +123,23 @@ impl Egress {
     /// arrived.
     pub async fn send(&self, call: Call) -> Result<Answer, EgressError> {
         let door = self.door(&call.url, call.reach)?;
-        if let Some(name) = FRAMING.into_iter().find(|it| call.headers.contains_key(it)) {
-            return Err(EgressError::Header(name));
-        }
         let deadline = call.deadline;
         let exchanged = tokio::time::timeout(deadline, exchange(&door.client, call)).await;
         exchanged.unwrap_or(Err(EgressError::TimedOut))
+    }
+
+    /// Sends one request and gives its answer as soon as the head of it is there: the body is
+    /// read piece by piece, within the same deadline. [`Call::answer_bytes_max`] is the
+    /// reader's to keep to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Egress::send`].
+    pub async fn begin(&self, call: Call) -> Result<Incoming, EgressError> {
+        let door = self.door(&call.url, call.reach)?;
+        let until = Instant::now().checked_add(call.deadline).unwrap_or_else(Instant::now);
+        let head = tokio::time::timeout_at(until, request(&door.client, call)).await;
+        Ok(Incoming::new(head.unwrap_or(Err(EgressError::TimedOut))?, until))
     }
 
     /// Which client may go to `url`.
@@ -189,16 +201,25 @@ fn name_of(url: &Url) -> Option<&str> {
 }
 
 async fn exchange(client: &Client, call: Call) -> Result<Answer, EgressError> {
-    let Call { method, url, headers, body, answer_bytes_max, .. } = call;
-    // An empty body says so (`Content-Length: 0`) where a body is expected.
-    let is_bare = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
-    let request = client.request(method, url).headers(headers);
-    let request = if is_bare { request } else { request.body(body) };
-    let mut response = request.send().await.map_err(|error| EgressError::of(&error))?;
+    let answer_bytes_max = call.answer_bytes_max;
+    let mut response = request(client, call).await?;
     let status = response.status();
     let headers: HeaderMap = std::mem::take(response.headers_mut());
     let (body, is_cut) = read(response, answer_bytes_max).await?;
     Ok(Answer { status, headers, body, is_cut })
+}
+
+/// Sends a request; gives the head of its answer.
+async fn request(client: &Client, call: Call) -> Result<Response, EgressError> {
+    let Call { method, url, headers, body, .. } = call;
+    if let Some(name) = FRAMING.into_iter().find(|it| headers.contains_key(it)) {
+        return Err(EgressError::Header(name));
+    }
+    // An empty body says so (`Content-Length: 0`) where a body is expected.
+    let is_bare = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
+    let request = client.request(method, url).headers(headers);
+    let request = if is_bare { request } else { request.body(body) };
+    request.send().await.map_err(|error| EgressError::of(&error))
 }
 
 /// The body up to `bytes_max`, and whether it goes on.

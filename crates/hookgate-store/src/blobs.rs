@@ -1,13 +1,15 @@
-//! Large bodies: a file each, hashed while it is written.
+//! Large bodies and recordings: a file each, hashed while it is written.
 //!
 //! A body begins in `blobs/tmp/`, is synced when it is complete, and is moved to its place
 //! before the record that names it is written. So a record never names a file that is not
 //! there; a file that no record names is left by a crash and was never acknowledged.
+//! Recordings are written by the same rules in `recordings/`, each under its own id.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::error::Unavailable;
-use crate::layout::{self, Layout};
+use crate::layout::{self, Layout, Shelf};
 use crate::lock;
 
 /// What is handed to the disk at once, in bytes: large enough that the hand-over costs
@@ -29,10 +31,12 @@ const PIECE_BYTES: usize = 256 << 10;
 /// in milliseconds; later it is abandoned.
 const UNKEPT_MAX: Duration = Duration::from_mins(15);
 
-/// The large bodies of a store.
+/// The large bodies of a store, or its recordings.
 #[derive(Debug)]
 pub(crate) struct Blobs {
-    layout: Layout,
+    shelf: Shelf,
+    /// Those of refused requests, where there may be any.
+    rejected: Option<PathBuf>,
     in_flight: AtomicU64,
     in_flight_max: u64,
     /// Complete, and not part of anything yet.
@@ -40,16 +44,27 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    /// Makes the folders, and removes what was unfinished.
+    /// Those of bodies. Makes the folders, and removes what was unfinished.
     pub(crate) fn open(layout: &Layout, in_flight_max: u64) -> io::Result<Self> {
-        let unkept = layout.unkept_blobs();
+        let rejected = layout.rejected_blobs();
+        layout::create_folder(&rejected)?;
+        Self::on(layout.bodies(), Some(rejected), in_flight_max)
+    }
+
+    /// Those of recordings.
+    pub(crate) fn of_recordings(layout: &Layout, in_flight_max: u64) -> io::Result<Self> {
+        Self::on(layout.recordings(), None, in_flight_max)
+    }
+
+    fn on(shelf: Shelf, rejected: Option<PathBuf>, in_flight_max: u64) -> io::Result<Self> {
+        let unkept = shelf.unkept();
         layout::create_folder(&unkept)?;
-        layout::create_folder(&layout.rejected_blobs())?;
         for entry in fs::read_dir(&unkept)? {
             layout::remove(&entry?.path())?;
         }
         Ok(Self {
-            layout: layout.clone(),
+            shelf,
+            rejected,
             in_flight: AtomicU64::new(0),
             in_flight_max,
             unkept: Mutex::default(),
@@ -77,7 +92,7 @@ impl Blobs {
     /// Creates the file of a new body. Blocks.
     fn create(&self, id: [u8; 16]) -> io::Result<File> {
         self.sweep(Instant::now());
-        let path = self.layout.unkept_blob(id);
+        let path = self.shelf.unkept_file(id);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
     }
 
@@ -102,13 +117,13 @@ impl Blobs {
 
     /// Moves a complete body to its place for good, durably. Doing it twice is fine.
     pub(crate) fn keep(&self, id: [u8; 16]) -> io::Result<()> {
-        let place = self.layout.blob(id);
+        let place = self.shelf.file(id);
         let folder = place.parent().unwrap_or(&place).to_owned();
         if !folder.is_dir() {
             layout::create_folder(&folder)?;
-            layout::sync_folder(&self.layout.blobs())?;
+            layout::sync_folder(self.shelf.root())?;
         }
-        match fs::rename(self.layout.unkept_blob(id), &place) {
+        match fs::rename(self.shelf.unkept_file(id), &place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.keep_rejected(id, &place)?;
             }
@@ -122,23 +137,33 @@ impl Blobs {
     /// A refused request was judged again: its body is part of both, until the ring
     /// drops the refused one.
     fn keep_rejected(&self, id: [u8; 16], place: &std::path::Path) -> io::Result<()> {
-        match fs::hard_link(self.layout.rejected_blob(id), place) {
+        let Some(rejected) = self.rejected_file(id) else {
+            return if place.exists() { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) };
+        };
+        match fs::hard_link(rejected, place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(_) if place.exists() => Ok(()),
             linked => linked,
         }
     }
 
+    fn rejected_file(&self, id: [u8; 16]) -> Option<PathBuf> {
+        Some(self.rejected.as_ref()?.join(hex::encode(id)))
+    }
+
     /// Moves a complete body to those of refused requests.
     pub(crate) fn reject(&self, id: [u8; 16]) -> io::Result<()> {
-        let moved = fs::rename(self.layout.unkept_blob(id), self.layout.rejected_blob(id));
+        let moved = match self.rejected_file(id) {
+            Some(rejected) => fs::rename(self.shelf.unkept_file(id), rejected),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
         self.claim(id);
         moved
     }
 
     /// Removes a body that is part of no event.
     pub(crate) fn discard(&self, id: [u8; 16]) {
-        for path in [self.layout.unkept_blob(id), self.layout.blob(id)] {
+        for path in [self.shelf.unkept_file(id), self.shelf.file(id)] {
             if let Err(error) = layout::remove(&path) {
                 tracing::warn!(error = %error, "a large body that nobody needs could not be removed");
             }
@@ -148,16 +173,15 @@ impl Blobs {
 
     /// Removes a complete body that belongs to nothing yet.
     pub(crate) fn discard_unkept(&self, id: [u8; 16]) {
-        let _ = layout::remove(&self.layout.unkept_blob(id));
+        let _ = layout::remove(&self.shelf.unkept_file(id));
         self.claim(id);
     }
 
     /// Opens a complete body, wherever it is.
     pub(crate) fn open_file(&self, id: [u8; 16]) -> io::Result<File> {
-        let places =
-            [self.layout.unkept_blob(id), self.layout.blob(id), self.layout.rejected_blob(id)];
+        let places = [self.shelf.unkept_file(id), self.shelf.file(id)];
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for place in places {
+        for place in places.into_iter().chain(self.rejected_file(id)) {
             match File::open(place) {
                 Err(error) => last = error,
                 opened => return opened,
@@ -288,7 +312,7 @@ impl BlobWriter {
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         if !self.is_finished {
-            let _ = layout::remove(&self.blobs.layout.unkept_blob(self.id));
+            let _ = layout::remove(&self.blobs.shelf.unkept_file(self.id));
             self.blobs.release(self.bytes);
         }
     }

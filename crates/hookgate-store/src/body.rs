@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 
@@ -65,6 +65,21 @@ impl Large {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Goes on with the byte at `first`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn go_to(&mut self, first: u64) -> io::Result<()> {
+        match &mut self.source {
+            Source::File(file) => file.seek(SeekFrom::Start(first)).map(drop),
+            Source::Pieces(pieces) => {
+                pieces.rewind();
+                io::copy(&mut pieces.take(first), &mut io::sink()).map(drop)
+            }
+        }
     }
 
     /// Begins again with the first byte.

@@ -13,7 +13,6 @@
 //! - **The head stays**, with its hash; what it says is shown no more.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,7 +30,7 @@ use crate::index::Victim;
 use crate::index::pool::Pool;
 use crate::index::victims::{Part, Whose, all_before, swept, unowned_siblings, victims};
 use crate::keeper::Erasing;
-use crate::layout::{self, LOGS, Layout};
+use crate::layout::LOGS;
 use crate::library::Library;
 use crate::lock;
 use crate::options::Hook;
@@ -135,9 +134,10 @@ impl Eraser {
         for (erasure, erased) in erasures.iter().zip(done) {
             let id = &erasure.id;
             self.registry.finish_erasure(id, erased, now()).map_err(Stop::Registry)?;
-            // Deliveries that were made meanwhile of events read before. Whoever makes some from
-            // now on reads anew.
+            // Deliveries and recordings that were made meanwhile of events read before. Whoever
+            // makes some from now on reads anew.
             self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)?;
+            self.registry.erase_recordings(&erasure.target).map_err(Stop::Registry)?;
             events = events.saturating_add(erased.events);
             tracing::info!(
                 erasure.id = id,
@@ -184,10 +184,12 @@ impl Eraser {
         Ok(erased)
     }
 
-    /// Erases what the registry has of events: tool calls and deliveries.
+    /// Erases what the registry has of events: tool calls, deliveries, and recordings that
+    /// came about after their event was erased.
     fn erase_rows(&self, erasure: &Erasure) -> Result<(), Stop> {
         self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
-        self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)
+        self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)?;
+        self.registry.erase_recordings(&erasure.target).map(drop).map_err(Stop::Registry)
     }
 
     fn expire(
@@ -252,7 +254,7 @@ impl Eraser {
         }
     }
 
-    /// Erases events: their payloads, their large bodies, what the ring of refused requests
+    /// Erases events: their payloads, their large bodies and recordings, what the ring of refused requests
     /// has of them, and last what the index says of them.
     fn erase(&self, batch: &[Victim], erased: &mut Erased) -> Result<(), Stop> {
         let mut bytes = 0_u64;
@@ -270,8 +272,11 @@ impl Eraser {
             }
         }
         let blobs = batch.iter().filter_map(|it| it.blob);
-        bytes = bytes.saturating_add(remove_blobs(&self.library.layout, blobs).map_err(Stop::Io)?);
+        let removed = self.library.layout.bodies().remove(blobs).map_err(Stop::Io)?;
+        bytes = bytes.saturating_add(removed);
         let ids: HashSet<EventId> = batch.iter().map(|it| it.id).collect();
+        let removed = self.registry.erase_recordings_of(&ids).map_err(Stop::Registry)?;
+        bytes = bytes.saturating_add(removed);
         self.rejections.erase_of(&ids).map_err(Stop::Io)?;
         let mut seqs: Vec<u64> = batch.iter().map(|it| it.seq).collect();
         seqs.sort_unstable();
@@ -347,22 +352,6 @@ struct Walk<'a> {
     id: &'a str,
     before: Option<Timestamp>,
     erased: &'a mut Erased,
-}
-
-/// Removes large bodies, durably; gives their bytes.
-fn remove_blobs(layout: &Layout, blobs: impl Iterator<Item = [u8; 16]>) -> io::Result<u64> {
-    let mut bytes = 0_u64;
-    let mut folders = HashSet::new();
-    for blob in blobs {
-        let path = layout.blob(blob);
-        bytes = bytes.saturating_add(fs::metadata(&path).map_or(0, |it| it.len()));
-        layout::remove(&path)?;
-        folders.extend(path.parent().map(std::path::Path::to_owned));
-    }
-    for folder in folders.iter().filter(|it| it.is_dir()) {
-        layout::sync_folder(folder)?;
-    }
-    Ok(bytes)
 }
 
 impl Embedded {

@@ -51,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) pool: Arc<Pool>,
     pub(crate) library: Library,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) recordings: Arc<Blobs>,
     pub(crate) rejections: Arc<Rejections>,
     pub(crate) keeper: Keeper<Eraser>,
     /// One decision after the other.

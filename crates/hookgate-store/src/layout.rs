@@ -1,5 +1,6 @@
 //! Where everything lies in the folder of a store.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,6 +19,51 @@ pub(crate) const UNPROVEN: LogId = LogId::new(1);
 pub(crate) const LOGS: [LogId; 2] = [EVENTS, UNPROVEN];
 /// The ring of refused requests, in a journal of its own.
 pub(crate) const REJECTIONS: LogId = LogId::new(0);
+
+/// Files with an id each: those that are whole, by the last two digits of their ids, and in
+/// `tmp` those that are not, or belong to nothing yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    root: PathBuf,
+}
+
+impl Shelf {
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn file(&self, id: [u8; 16]) -> PathBuf {
+        let name = hex::encode(id);
+        // The last two digits: the first of a time-ordered id are all alike.
+        let digits = name.get(30..).unwrap_or_default();
+        self.root.join(digits).join(&name)
+    }
+
+    pub(crate) fn unkept(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn unkept_file(&self, id: [u8; 16]) -> PathBuf {
+        self.unkept().join(hex::encode(id))
+    }
+
+    /// Removes files of these ids, whole or not, durably; gives their bytes.
+    pub(crate) fn remove(&self, ids: impl Iterator<Item = [u8; 16]>) -> io::Result<u64> {
+        let mut bytes = 0_u64;
+        let mut folders = HashSet::new();
+        for id in ids {
+            remove(&self.unkept_file(id))?;
+            let path = self.file(id);
+            bytes = bytes.saturating_add(fs::metadata(&path).map_or(0, |it| it.len()));
+            remove(&path)?;
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+        for folder in folders.iter().filter(|it| it.is_dir()) {
+            sync_folder(folder)?;
+        }
+        Ok(bytes)
+    }
+}
 
 /// The folder of a store.
 #[derive(Clone, Debug)]
@@ -54,24 +100,21 @@ impl Layout {
     }
 
     /// Large bodies of events.
+    pub(crate) fn bodies(&self) -> Shelf {
+        Shelf { root: self.root.join("blobs") }
+    }
+
+    /// Recordings.
+    pub(crate) fn recordings(&self) -> Shelf {
+        Shelf { root: self.root.join("recordings") }
+    }
+
     pub(crate) fn blobs(&self) -> PathBuf {
-        self.root.join("blobs")
+        self.bodies().root
     }
 
     pub(crate) fn blob(&self, id: [u8; 16]) -> PathBuf {
-        let name = hex::encode(id);
-        // The last two digits: the first of a time-ordered id are all alike.
-        let digits = name.get(30..).unwrap_or_default();
-        self.blobs().join(digits).join(&name)
-    }
-
-    /// Large bodies that belong to nothing yet.
-    pub(crate) fn unkept_blobs(&self) -> PathBuf {
-        self.root.join("blobs").join("tmp")
-    }
-
-    pub(crate) fn unkept_blob(&self, id: [u8; 16]) -> PathBuf {
-        self.unkept_blobs().join(hex::encode(id))
+        self.bodies().file(id)
     }
 
     pub(crate) fn index(&self) -> PathBuf {

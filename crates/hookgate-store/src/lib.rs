@@ -8,6 +8,7 @@
 //! | `journal/` | the log `events`, and the ring `unproven` of accepted requests without proof |
 //! | `rejections/` | the ring of refused requests, and their large bodies |
 //! | `blobs/` | bodies over 1 MiB, a file each |
+//! | `recordings/` | recordings, a file each |
 //! | `index.sqlite` | what lists filter by; disposable |
 //! | `registry.sqlite` | what cannot be made again |
 //!
@@ -61,6 +62,7 @@ mod prepare;
 mod random;
 mod receipt;
 mod record;
+mod recordings;
 mod registry;
 mod rejections;
 mod retention;
@@ -90,8 +92,9 @@ pub use library::Stretch;
 pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,
-    GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, Options, PROBE_INTERVAL, REJECTIONS_BYTES_MAX,
-    REJECTIONS_RECORDS_MAX, Ring, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
+    GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, Options, PROBE_INTERVAL,
+    RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring, Share,
+    UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
 pub use postgres::check_postgres;
 pub use receipt::Receipt;
@@ -102,12 +105,14 @@ pub use registry::{
     Conversation, ConversationFilter, Cursor, DESTINATIONS_PER_TENANT_MAX, Decision, DecisionKind,
     Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus, Destination,
     DestinationId, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget,
-    FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased, NAME_BYTES_MAX, NewAlert,
-    NewDelivery, NewDestination, NewSecret, NewToolCall, NumberedDecision, OVERLAP_MAX, Quota,
-    REPLY_BYTES_MAX, RESPONSE_BYTES_MAX, Registry, RegistryError, Retried, Rows, SEALED_BYTES_MAX,
-    SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey, SealedSecrets, Settling,
-    SourceRow, TENANTS_MAX, TOKENS_MAX, TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall,
-    ToolCallFilter, ToolCallId, ToolCallState, ToolTimes, UrlToken, Written, open_registry,
+    FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased, LeasedRecording, Made,
+    NAME_BYTES_MAX, NewAlert, NewDelivery, NewDestination, NewRecording, NewSecret, NewToolCall,
+    NumberedDecision, OVERLAP_MAX, Quota, REPLY_BYTES_MAX, RESPONSE_BYTES_MAX, Recording,
+    RecordingCounts, RecordingFilter, RecordingId, RecordingState, Registry, RegistryError,
+    Retried, Rows, SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey,
+    SealedSecrets, Settling, SourceRow, TENANTS_MAX, TOKENS_MAX, TOOL_SETTINGS_BYTES_MAX, Tenant,
+    TenantKey, ToolCall, ToolCallFilter, ToolCallId, ToolCallState, ToolTimes, Unfetched, UrlToken,
+    Written, open_registry,
 };
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
 pub use space::{Disk, volatile};

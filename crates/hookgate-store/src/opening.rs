@@ -24,7 +24,7 @@ use crate::keeper::Keeper;
 use crate::layout::{self, Layout, UNPROVEN};
 use crate::ledger::{HasFailed, Ledger};
 use crate::library::Library;
-use crate::options::Options;
+use crate::options::{Options, RECORDINGS_IN_FLIGHT_BYTES_MAX};
 use crate::peers::Peers;
 use crate::random::Random;
 use crate::registry::later::Later;
@@ -46,6 +46,8 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
     let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
         .map_err(|error| OpenError::io("opening", &layout.blobs(), error))?;
     let blobs = Arc::new(blobs);
+    let recordings = Blobs::of_recordings(&layout, RECORDINGS_IN_FLIGHT_BYTES_MAX)
+        .map_err(|error| OpenError::io("opening", layout.recordings().root(), error))?;
     let later = open_later(&layout)?;
     let (mut index, was_rebuilt) = open_index(&layout, &journal, &later, |_| {})?;
     let failed = |error| OpenError::database("reading", &layout.index(), error);
@@ -113,6 +115,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         pool,
         library,
         blobs,
+        recordings: Arc::new(recordings),
         rejections,
         keeper,
         deciding,
@@ -234,7 +237,7 @@ fn recover(registry: &Registry, layout: &Layout) -> Result<(), OpenError> {
     if voided > 0 {
         tracing::info!(deliveries = voided, "deliveries that were under way are tried again");
     }
-    Ok(())
+    registry.void_recordings().map_err(unchangeable)
 }
 
 fn unreadable(layout: &Layout, error: hookgate_journal::ReadError) -> OpenError {

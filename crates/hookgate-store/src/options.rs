@@ -21,6 +21,10 @@ pub const REJECTIONS_RECORDS_MAX: u64 = 20_000;
 /// eight of the largest at once.
 pub const BLOBS_IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
 
+/// Recordings that are on their way, in bytes: as many as are fetched at once, each an hour
+/// of stereo. Apart from bodies, so that fetching takes nothing from receiving.
+pub const RECORDINGS_IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
+
 /// Records that may wait for the index: about a second of the highest load. Beyond,
 /// lists would show the past.
 pub const INDEX_LAG_MAX: u64 = 65_536;

@@ -70,11 +70,12 @@ pub(crate) fn targets(
     Ok(targets)
 }
 
-/// Whether a tool call or a delivery is too old: one that began just after midnight is so
-/// a day after its event.
+/// Whether a tool call, a delivery or a recording is too old: one that began just after
+/// midnight is so a day after its event.
 fn has_rows(registry: &Registry, target: &ErasureTarget) -> Result<bool, Stop> {
     let has = registry.has_tool_calls(target).map_err(Stop::Registry)?;
-    Ok(has || registry.has_deliveries(target).map_err(Stop::Registry)?)
+    let has = has || registry.has_deliveries(target).map_err(Stop::Registry)?;
+    Ok(has || registry.has_recordings(target).map_err(Stop::Registry)?)
 }
 
 /// Tenants whose events are not kept for ever.

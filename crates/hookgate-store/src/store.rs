@@ -10,6 +10,7 @@ use std::task::Waker;
 use hookgate_core::attribution::{Attributed, Quarantined, Rule};
 use hookgate_core::received::{Blob, Unproven};
 use hookgate_core::secret::MaskKey;
+use hookgate_core::sound::Sound;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use tokio::sync::watch;
@@ -27,8 +28,16 @@ use crate::options::Options;
 use crate::postgres::{Node, PgSettings};
 use crate::receipt::Receipt;
 use crate::record::{Event, EventId, Rejection};
-use crate::registry::{Conversation, ConversationFilter, Erasure, Registry, RegistryError, Rows};
+use crate::registry::{
+    Conversation, ConversationFilter, Erasure, LeasedRecording, Recording, RecordingFilter,
+    RecordingId, Registry, RegistryError, Rows,
+};
 use crate::snapshot::Snapshot;
+
+/// What is said to who keeps one nevertheless. Nodes have no files in common, and whoever asks
+/// for an archive with PostgreSQL is refused when the configuration is read.
+const NO_RECORDINGS: RegistryError =
+    RegistryError::Invalid("a store in PostgreSQL keeps no recordings");
 
 /// Called once for each committed batch, with everyone who waits for it.
 pub type Wake = Arc<dyn Fn(Vec<Waker>) + Send + Sync>;
@@ -483,6 +492,101 @@ impl Store {
         match &self.backend {
             Backend::Embedded(it) => it.sweep(now).await,
             Backend::Postgres(it) => it.sweep(now).await,
+        }
+    }
+
+    /// Begins the file of a recording. Nothing: its lease was lost, or it was erased.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`]: there is no room now.
+    pub async fn begin_recording(
+        &self,
+        leased: &LeasedRecording,
+    ) -> Result<Option<BlobWriter>, Unavailable> {
+        match &self.backend {
+            Backend::Embedded(it) => it.begin_recording(leased).await,
+            Backend::Postgres(_) => Err(Unavailable::Failed),
+        }
+    }
+
+    /// Keeps a recording that is complete. False: its lease was lost, or it was erased, and it
+    /// is removed.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn keep_recording(
+        &self,
+        leased: &LeasedRecording,
+        blob: Blob,
+        sound: Sound,
+        now: Timestamp,
+    ) -> Result<bool, RegistryError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.keep_recording(leased, blob, sound, now).await,
+            Backend::Postgres(_) => Err(NO_RECORDINGS),
+        }
+    }
+
+    /// The file of a recording that lies in its place already: a crash came before that was
+    /// noted. Whatever lies there is whole.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub async fn left_recording(
+        &self,
+        leased: &LeasedRecording,
+    ) -> io::Result<Option<(Blob, Sound)>> {
+        match &self.backend {
+            Backend::Embedded(it) => it.left_recording(leased).await,
+            Backend::Postgres(_) => Ok(None),
+        }
+    }
+
+    /// A page of recordings, the newest first. A tenant sees those of events that it sees.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn recordings(
+        &self,
+        scope: &Scope,
+        filter: RecordingFilter,
+        page: Rows,
+    ) -> Result<Vec<Recording>, ReadError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.recordings(scope, filter, page).await,
+            Backend::Postgres(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// One recording; nothing if there is none within the scope.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn recording(
+        &self,
+        scope: &Scope,
+        id: RecordingId,
+    ) -> Result<Option<Recording>, ReadError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.recording(scope, id).await,
+            Backend::Postgres(_) => Ok(None),
+        }
+    }
+
+    /// The bytes of a recording that was read within a scope. Nothing: it is not here.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn recorded(&self, recording: &Recording) -> Result<Option<Body>, ReadError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.recorded(recording).await,
+            Backend::Postgres(_) => Ok(None),
         }
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod alerts;
 pub(crate) mod deliveries;
 pub(crate) mod listen;
+pub(crate) mod recordings;
 pub(crate) mod registry;
 pub(crate) mod tool_calls;
 pub(crate) mod tools;
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     /// List and show what agents asked for, and what came of it.
     #[command(subcommand)]
     ToolCalls(tool_calls::ToolCalls),
+    /// List and save the recordings that are kept.
+    #[command(subcommand)]
+    Recordings(recordings::Recordings),
     /// Say where events are passed on to.
     #[command(subcommand)]
     Destination(deliveries::Destination),

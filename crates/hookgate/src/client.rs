@@ -143,6 +143,12 @@ impl Api {
         Ok(Some(response.bytes().await.with_context(|| format!("{path} broke off"))?.to_vec()))
     }
 
+    /// Opens the bytes at `path`, which are read as they come, however long that takes.
+    pub(crate) async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let url = self.base.join(path).with_context(|| format!("{path} is not a path"))?;
+        self.send_on(self.client.get(url).timeout(ENDLESS)).await
+    }
+
     /// Reads a list from its newest record on, at most `limit` records, page by page.
     pub(crate) async fn list(
         &self,
@@ -225,12 +231,18 @@ impl Api {
             url.query_pairs_mut().extend_pairs(query);
         }
         let mut request = self.client.request(method, url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.send_on(request).await
+    }
+
+    /// Sends a request, with the token; what is no success is an error.
+    async fn send_on(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let sent = request.send().await.map_err(reqwest::Error::without_url);
         let response = sent.with_context(|| {
             format!(

@@ -77,6 +77,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Conversations(command) => command::conversations::run(command, &environment),
         Command::Violations(command) => command::violations::run(command, &environment),
         Command::Tools(command) => command::tools::run(command, &environment),
+        Command::Recordings(command) => command::recordings::run(command, &environment),
         Command::ToolCalls(command) => command::tool_calls::run(command, &environment),
         Command::Destination(command) => command::destination::run(command, &environment),
         Command::Alerts(command) => command::alerts::run(&command, &environment),

@@ -16,13 +16,14 @@ use hookgate_core::provider;
 use hookgate_core::received::{self, Received, Unproven, Verified};
 use hookgate_core::secret::{Secret, Secrets};
 use hookgate_core::sign::{Message, sign};
+use hookgate_core::sound::Sound;
 use hookgate_core::source::{CurrentSources, Source, Sources, Verification};
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_store::{
-    Begun, EventId, FinishedToolCall, NewToolCall, Options, Store, ToolCallId, ToolCallState,
-    ToolTimes,
+    Begun, Cursor, EventId, FinishedToolCall, Made, NewRecording, NewToolCall, Options, Store,
+    ToolCallId, ToolCallState, ToolTimes,
 };
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -294,6 +295,38 @@ impl Bench {
             effect: Some(effect),
             started_at: Timestamp::from_millis(NOW),
         }
+    }
+
+    /// A recording of an event of a tenant, with these bytes.
+    pub(crate) async fn recording(&self, tenant: &str, event: EventId, sound: &[u8]) -> String {
+        let registry = self.store.registry();
+        let now = Timestamp::from_millis(NOW);
+        let new = NewRecording {
+            event,
+            seq: 1,
+            place: 0,
+            tenant: Some(TenantId::parse(tenant).unwrap()),
+            source: "retell".to_owned(),
+            provider: "retell".to_owned(),
+            conversation: Some(format!("call_{tenant}")),
+            kind: "mixed",
+            digest: Some(hookgate_core::digest::sha256(event.0.as_bytes())),
+            received_at: now,
+        };
+        let from = registry.cursor("recordings").await.unwrap();
+        let erasures = registry.erasures_done().await.unwrap();
+        let cursor = Cursor { name: "recordings", from, to: from + 1, erasures };
+        let made = Made { recordings: vec![new], ..Made::default() };
+        assert!(registry.keep_made(cursor, made, now).await.unwrap());
+        let until = now.plus(std::time::Duration::from_mins(1));
+        let leased = registry.lease_recordings(now, 1, until).await.unwrap().pop().unwrap();
+        if !sound.is_empty() {
+            let mut writer = self.store.begin_recording(&leased).await.unwrap().unwrap();
+            writer.write(Bytes::copy_from_slice(sound)).await.unwrap();
+            let blob = writer.finish().await.unwrap();
+            assert!(self.store.keep_recording(&leased, blob, Sound::Mp3, now).await.unwrap());
+        }
+        leased.id.to_string()
     }
 
     /// Makes a tenant, and a key for it.

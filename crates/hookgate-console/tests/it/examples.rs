@@ -61,6 +61,10 @@ async fn value(bench: &mut Bench, variable: &str) -> String {
             let event = bench.call("call_1", "agent_1").await;
             bench.tool_call("acme", event, "call_1").await.to_string()
         }
+        "$RECORDING" => {
+            let event = bench.call("call_1", "agent_1").await;
+            bench.recording("acme", event, b"ID3").await
+        }
         "$DESTINATION" => {
             let all = bench.get("/api/v1/destinations").await;
             all.column("id").last().unwrap().as_str().unwrap().to_owned()

@@ -19,6 +19,7 @@ mod idempotency;
 mod isolation;
 mod ownership;
 mod paging;
+mod recordings;
 mod rejections;
 mod retry;
 mod rights;

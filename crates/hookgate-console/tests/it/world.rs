@@ -19,6 +19,7 @@ pub(crate) struct Belongings {
     pub(crate) tool_call: String,
     pub(crate) destination: String,
     pub(crate) delivery: String,
+    pub(crate) recording: String,
 }
 
 /// Two tenants, and what is the operator's alone.
@@ -61,6 +62,7 @@ impl World {
                 "/api/v1/tool-calls/{id}" => &of.tool_call,
                 "/api/v1/destinations/{id}" => &of.destination,
                 "/api/v1/deliveries/{id}" => &of.delivery,
+                "/api/v1/recordings/{id}" => &of.recording,
                 new => panic!("say here what {new} is tried with"),
             }
             .to_owned()
@@ -93,6 +95,7 @@ async fn belongings(bench: &mut Bench, id: &'static str) -> Belongings {
     bench.bind(id, "agent", &agent).await;
     let event = bench.call(&call, &agent).await;
     let tool_call = bench.tool_call(id, event, &call).await.to_string();
+    let recording = bench.recording(id, event, b"ID3 sound").await;
     let event = event.to_string();
     let credential = format!("/api/v1/tenants/{id}/credentials/square");
     let put = bench.ask(axum::http::Method::PUT, &credential, "\"value-canary-6\"").await;
@@ -129,6 +132,7 @@ async fn belongings(bench: &mut Bench, id: &'static str) -> Belongings {
         tool_call,
         destination,
         delivery,
+        recording,
     }
 }
 

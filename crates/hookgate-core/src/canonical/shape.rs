@@ -421,6 +421,19 @@ pub enum RecordingKind {
     User,
 }
 
+impl RecordingKind {
+    /// Its word, as in the document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "mixed",
+            Self::MultiChannel => "multi_channel",
+            Self::Agent => "agent",
+            Self::User => "user",
+        }
+    }
+}
+
 /// What holds anything: nothing in the place of an empty object.
 pub(crate) fn filled<T: Default + PartialEq>(it: T) -> Option<T> {
     (it != T::default()).then_some(it)

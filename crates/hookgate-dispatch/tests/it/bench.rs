@@ -2,6 +2,7 @@
 //! by hand, and a dispatcher that can be stopped, dropped and started again.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate_core::address::Policy;
-use hookgate_core::attribution::read;
+use hookgate_core::attribution::{read, read_from};
 use hookgate_core::delivery::{DestinationSettings, schedule};
 use hookgate_core::event::ClaimKind;
 use hookgate_core::headers::Headers;
@@ -22,7 +23,7 @@ use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_core::verify::{Envelope, Examination};
 use hookgate_dispatch::{
-    AlertRules, Counts, DeliveryMetrics, DispatchSettings, Dispatcher, Watcher,
+    AlertRules, Archiving, Counts, DeliveryMetrics, DispatchSettings, Dispatcher, Watcher,
 };
 use hookgate_egress::{Egress, Settings};
 use hookgate_secrets::{MasterKeys, Secrets};
@@ -56,6 +57,7 @@ pub(crate) struct Bench {
     pub(crate) dispatcher: Dispatcher,
     now: Arc<AtomicI64>,
     allow: &'static [&'static str],
+    archiving: Archiving,
     running: Mutex<Option<JoinHandle<bool>>>,
     metrics: Registry,
     folder: TempDir,
@@ -72,25 +74,41 @@ impl Bench {
 
     /// One whose operator allows these networks.
     pub(crate) async fn allowing(allow: &'static [&'static str]) -> Self {
+        Self::with(allow, Archiving::default()).await
+    }
+
+    /// One that keeps recordings.
+    pub(crate) async fn archiving(archiving: Archiving) -> Self {
+        Self::with(&["127.0.0.0/8"], archiving).await
+    }
+
+    async fn with(allow: &'static [&'static str], archiving: Archiving) -> Self {
         let now = Arc::new(AtomicI64::new(0));
-        let bench = Self::open(TempDir::new().unwrap(), now, allow).await;
+        let bench = Self::open(TempDir::new().unwrap(), now, allow, archiving).await;
         for id in ["ada", "bob"] {
             let at = bench.now();
             let registry = bench.store.registry();
             registry.add_tenant(tenant(id), id.to_owned(), at).await.unwrap();
-            let binding = Binding {
-                tenant: tenant(id),
-                provider: "vapi".to_owned(),
-                kind: ClaimKind::Agent,
-                external_id: format!("agent-{id}"),
-                created_at: at,
-            };
-            registry.bind(binding).await.unwrap();
+            for provider in ["vapi", "elevenlabs"] {
+                let binding = Binding {
+                    tenant: tenant(id),
+                    provider: provider.to_owned(),
+                    kind: ClaimKind::Agent,
+                    external_id: format!("agent-{id}"),
+                    created_at: at,
+                };
+                registry.bind(binding).await.unwrap();
+            }
         }
         bench
     }
 
-    async fn open(folder: TempDir, now: Arc<AtomicI64>, allow: &'static [&'static str]) -> Self {
+    async fn open(
+        folder: TempDir,
+        now: Arc<AtomicI64>,
+        allow: &'static [&'static str],
+        archiving: Archiving,
+    ) -> Self {
         let wake: Wake = Arc::new(|wakers: Vec<Waker>| wakers.into_iter().for_each(Waker::wake));
         let began = std::time::Instant::now();
         let store = loop {
@@ -116,6 +134,7 @@ impl Bench {
             secrets: Arc::clone(&secrets),
             egress: Egress::new(Settings { policy, authorities: Vec::new() }).unwrap(),
             schedule: schedule::DEFAULT.into(),
+            archiving: archiving.clone(),
             metrics: DeliveryMetrics::new(&mut metrics),
             clock: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
             chance: half,
@@ -124,7 +143,7 @@ impl Bench {
             stop_wait: PATIENCE,
         });
         let running = Mutex::new(None);
-        Self { store, secrets, dispatcher, now, allow, running, metrics, folder }
+        Self { store, secrets, dispatcher, now, allow, archiving, running, metrics, folder }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -166,11 +185,16 @@ impl Bench {
             // It ends by being cut off.
             let _ = running.await;
         }
-        let Self { store, secrets, dispatcher, now, allow, folder, .. } = self;
+        let Self { store, secrets, dispatcher, now, allow, archiving, folder, .. } = self;
         drop((dispatcher, secrets));
         store.close();
         drop(store);
-        Self::open(folder, now, allow).await
+        Self::open(folder, now, allow, archiving).await
+    }
+
+    /// The folder of the store.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A destination of a tenant, or of the operator.
@@ -197,12 +221,28 @@ impl Bench {
 
     /// Stores a request to Vapi's source as the front door does.
     pub(crate) async fn receive(&self, body: &str) -> EventId {
-        let readable = read(verified(body, self.now())).unwrap();
+        let whole = Body::Whole(Bytes::copy_from_slice(body.as_bytes()));
+        let readable = read(verified("vapi", body, whole, self.now())).unwrap();
         let receipt = match self.store.attribute(readable).await.unwrap() {
             Ok((event, adopting)) => self.store.append(&event, adopting).await.unwrap(),
             Err(event) => self.store.quarantine(&event).await.unwrap(),
         };
         receipt.id()
+    }
+
+    /// Stores a request to another provider's source; a large one in a file of its own.
+    pub(crate) async fn receive_large(&self, provider: &str, body: &str) -> EventId {
+        let received = if body.len() > 1 << 20 {
+            let mut writer = self.store.begin_blob().await.unwrap();
+            writer.write(Bytes::copy_from_slice(body.as_bytes())).await.unwrap();
+            Body::Blob(writer.finish().await.unwrap())
+        } else {
+            Body::Whole(Bytes::copy_from_slice(body.as_bytes()))
+        };
+        let verified = verified(provider, body, received, self.now());
+        let readable = read_from(verified, body.as_bytes()).unwrap();
+        let (event, adopting) = self.store.attribute(readable).await.unwrap().unwrap();
+        self.store.append(&event, adopting).await.unwrap().id()
     }
 
     /// Deliveries, the oldest first.
@@ -245,11 +285,12 @@ pub(crate) fn update(owner: &str, call: &str, note: &str) -> String {
     )
 }
 
-fn verified(body: &str, at: Timestamp) -> Verified {
+fn verified(provider: &str, body: &str, received: Body, at: Timestamp) -> Verified {
     let policy = named::policy("vapi.auto", &Value::Null).unwrap();
     let secrets = SourceSecrets::from_text(TOKEN, "");
-    let provider = provider::named("vapi").unwrap();
-    let source = Arc::new(Source::new("vapi", provider, policy, secrets, Verification::Enforce));
+    let provider = provider::named(provider).unwrap();
+    let source =
+        Arc::new(Source::new(provider.name, provider, policy, secrets, Verification::Enforce));
     let mut headers = Headers::new();
     headers.push_plain(http::header::AUTHORIZATION, format!("Bearer {TOKEN}"));
     headers.push_plain(http::header::CONTENT_TYPE, "application/json");
@@ -264,7 +305,7 @@ fn verified(body: &str, at: Timestamp) -> Verified {
         tool: None,
         token: None,
         headers,
-        body: Body::Whole(Bytes::copy_from_slice(body.as_bytes())),
+        body: received,
         peer: IpAddr::from([203, 0, 113, 7]),
         at,
         late: false,

@@ -7,5 +7,6 @@ mod bench;
 mod crash;
 mod delivery;
 mod receiver;
+mod recordings;
 mod render;
 mod tenants;

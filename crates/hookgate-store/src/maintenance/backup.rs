@@ -1,8 +1,8 @@
 //! Copies a store, also while a server writes it.
 //!
 //! The order makes the copy whole: first the registry, then each log up to the end that it
-//! had when the copy began, then the large bodies, which are in their place before a
-//! record names them. The index is left out: the copy makes its own. Keys are left out:
+//! had when the copy began, then the large bodies and the recordings, which are in their place
+//! before a record or a row names them. The index is left out: the copy makes its own. Keys are left out:
 //! who steals a backup must not have them.
 
 use std::fs::{self, File, OpenOptions};
@@ -185,26 +185,39 @@ fn copy_blobs(
     to: &Layout,
     progress: &mut impl FnMut(Progress),
 ) -> Result<(), MaintenanceError> {
-    let mut folders = vec![(from.rejected_blobs(), to.rejected_blobs())];
-    for shelf in list(&from.blobs())? {
-        let name = shelf.file_name().map(PathBuf::from).unwrap_or_default();
-        if shelf.is_dir() && name.as_os_str() != "tmp" {
-            folders.push((shelf, to.blobs().join(name)));
+    let mut folders = vec![("large bodies", from.rejected_blobs(), to.rejected_blobs())];
+    let shelves = [
+        ("large bodies", from.bodies(), to.bodies()),
+        ("recordings", from.recordings(), to.recordings()),
+    ];
+    for (stage, from, to) in &shelves {
+        let root = to.root();
+        layout::create_folder(root).map_err(MaintenanceError::io("creating", root))?;
+        for folder in list(from.root())? {
+            let name = folder.file_name().map(PathBuf::from).unwrap_or_default();
+            if folder.is_dir() && name.as_os_str() != "tmp" {
+                folders.push((*stage, folder, root.join(name)));
+            }
         }
     }
-    layout::create_folder(&to.blobs()).map_err(MaintenanceError::io("creating", &to.blobs()))?;
-    let mut done = 0;
-    for (from, to) in folders {
+    let (mut done, mut last) = (0, "");
+    for (stage, from, to) in folders {
+        if last != stage {
+            (done, last) = (0, stage);
+        }
         layout::create_folder(&to).map_err(MaintenanceError::io("creating", &to))?;
         for file in list(&from)? {
             let Some(name) = file.file_name() else { continue };
             copy_file(&file, &to.join(name))?;
             done += 1;
-            progress(Progress { stage: "large bodies", done, total: 0 });
+            progress(Progress { stage, done, total: 0 });
         }
         layout::sync_folder(&to).map_err(MaintenanceError::io("syncing", &to))?;
     }
-    layout::sync_folder(&to.blobs()).map_err(MaintenanceError::io("syncing", &to.blobs()))
+    for (_, _, to) in &shelves {
+        layout::sync_folder(to.root()).map_err(MaintenanceError::io("syncing", to.root()))?;
+    }
+    Ok(())
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), MaintenanceError> {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use hookgate_journal::{Head, LogId, Reader};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -15,7 +15,8 @@ use crate::head::{self, EVENT, SlimHead};
 use crate::index::{self, query};
 use crate::layout::{self, EVENTS, LOGS, Layout};
 use crate::options::Options;
-use crate::registry;
+use crate::registry::{self, RecordingId, recordings};
+use crate::sql;
 
 /// Sentences about single faults that a report holds; the rest is counted.
 const DETAILS_MAX: usize = 100;
@@ -29,13 +30,13 @@ pub struct Report {
     pub bytes: u64,
     /// Events compared with the index.
     pub events: u64,
-    /// Large bodies read.
+    /// Large bodies and recordings read.
     pub blobs: u64,
     /// Places where acknowledged bytes are bad.
     pub corrupt: u64,
     /// Events whose row in the index is missing or wrong: `hookgate store rebuild` mends it.
     pub misindexed: u64,
-    /// Large bodies that are missing or not what was received.
+    /// Large bodies and recordings that are missing or not what was received.
     pub bad_blobs: u64,
     /// Bytes behind the end of a log: a write that never finished, or one that is being
     /// made right now. No fault.
@@ -131,6 +132,7 @@ pub fn check(
         }
     }
     check_blobs(&layout, &events, &mut report, &mut progress);
+    check_recordings(&layout, &mut report, &mut progress)?;
     Ok(report)
 }
 
@@ -205,6 +207,34 @@ fn check_blobs(
             report.tell(|| format!("the large body of event {}: {fault}", event.id.uuid()));
         }
     }
+}
+
+/// Compares each recording that was fetched with its row.
+fn check_recordings(
+    layout: &Layout,
+    report: &mut Report,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), MaintenanceError> {
+    let path = layout.registry();
+    let failed = || MaintenanceError::database("reading", &path);
+    let connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed())?;
+    let connection = sql::Connection::sqlite(connection);
+    let rows = recordings::fetched(&connection).map_err(|error| failed()(error.into()))?;
+    for (done, (id, size, sha256)) in (1..).zip(rows) {
+        report.blobs = report.blobs.saturating_add(1);
+        progress(Progress { stage: "recordings", done, total: 0 });
+        let checked = check_blob(&layout.recordings().file(id), size, sha256);
+        // One that was erased since it was listed is no fault.
+        if let Err(fault) = checked
+            && recordings::is_fetched(&connection, id).map_err(|error| failed()(error.into()))?
+        {
+            report.bad_blobs = report.bad_blobs.saturating_add(1);
+            let id = RecordingId(Uuid::from_bytes(id));
+            report.tell(|| format!("recording {id}: {fault}"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a large body is what was received.

@@ -182,10 +182,11 @@ impl Eraser {
         Ok(erased)
     }
 
-    /// Erases what the registry has of events: tool calls and deliveries.
+    /// Erases what the registry has of events: tool calls, deliveries and recordings.
     fn erase_rows(&self, erasure: &Erasure) -> Result<(), Stop> {
         self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
-        self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)
+        self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)?;
+        self.registry.erase_recordings(&erasure.target).map(drop).map_err(Stop::Registry)
     }
 
     /// Erases events from the first to the last, until there is none.

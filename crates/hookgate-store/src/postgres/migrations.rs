@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("views", include_str!("migrations/0003_views.sql")),
     ("reading", include_str!("migrations/0004_reading.sql")),
     ("alerts", include_str!("migrations/0005_alerts.sql")),
+    ("recordings", include_str!("migrations/0006_recordings.sql")),
 ];
 
 /// The lock of whoever migrates: for the session, since a migration is several transactions.
@@ -146,6 +147,13 @@ mod tests {
             "INSERT INTO hookgate.alerts (id, kind, subject, text, facts, raised_at)
              SELECT decode(to_hex(n), 'hex'), 'k', n, 't', '{}', 1 FROM generate_series(16, 18) AS n",
             "SELECT count(*) FROM hookgate.alerts WHERE cleared_at IS NULL",
+        ),
+        (
+            "INSERT INTO hookgate.recordings
+             (id, event, seq, place, source, provider, kind, state, received_at, created_at)
+             SELECT decode(to_hex(n), 'hex'), '\\x03', 1, n, 'vapi', 'vapi', 'mixed', 'pending', 1, 1
+             FROM generate_series(16, 18) AS n",
+            "SELECT count(*) FROM hookgate.recordings WHERE state = 'pending' AND attempts = 0",
         ),
     ];
 

@@ -261,7 +261,7 @@ fn read_one(
     let blob: Option<Uuid> = row.try_get(4).map_err(failed)?;
     let body = match (blob, payload) {
         (Some(blob), _) => {
-            large::fetch(client, blob, rejection.size, &inner.layout.unkept_blobs())?
+            large::fetch(client, blob, rejection.size, &inner.layout.bodies().unkept())?
         }
         (None, payload) => payload.map(|it| Body::Whole(it.into())),
     };

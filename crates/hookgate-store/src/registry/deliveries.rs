@@ -16,12 +16,12 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::batch::Wanted;
-use super::delivery::{Cursor, DeliveryId, DeliveryStatus, NewDelivery, Retried};
+use super::delivery::{Cursor, DeliveryId, DeliveryStatus, Made, NewDelivery, Retried};
 use super::destination::DestinationId;
 use super::error::Stop;
 use super::{
     DeliveryFilter, ErasureTarget, Registry, RegistryError, Rows, columns, delivery_lists,
-    destinations, lanes, tenants, text,
+    destinations, lanes, recordings, tenants, text,
 };
 use crate::random;
 use crate::record::EventId;
@@ -76,13 +76,29 @@ impl Registry {
         deliveries: Vec<NewDelivery>,
         now: Timestamp,
     ) -> Result<bool, RegistryError> {
+        self.keep_made(cursor, Made { deliveries, ..Made::default() }, now).await
+    }
+
+    /// The same with all else that comes of the events.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`]: nothing is kept.
+    pub async fn keep_made(
+        &self,
+        cursor: Cursor,
+        made: Made,
+        now: Timestamp,
+    ) -> Result<bool, RegistryError> {
+        let Made { deliveries, recordings, owners } = made;
         deliveries.iter().try_for_each(check)?;
         let wake = self.shared.deliveries_version.clone();
+        let recorded = self.recordings_made();
         let change = move |connection: &Connection| {
             let Cursor { name, from, to, erasures } = cursor;
             // What was read may have been erased since, and the rows of what is erased with it.
-            let is_read_anew =
-                !deliveries.is_empty() && position(connection, ERASURES)? != erasures;
+            let is_empty = deliveries.is_empty() && recordings.is_empty();
+            let is_read_anew = !is_empty && position(connection, ERASURES)? != erasures;
             if is_read_anew || position(connection, name)? != from {
                 return Ok(false);
             }
@@ -97,6 +113,15 @@ impl Registry {
             if !deliveries.is_empty() {
                 connection.announce(Topic::Deliveries);
                 bump(&wake);
+            }
+            for (event, tenant) in &owners {
+                recordings::reassign(connection, *event, tenant.as_ref())?;
+            }
+            for recording in &recordings {
+                recordings::insert(connection, recording, now)?;
+            }
+            if !recordings.is_empty() {
+                bump(&recorded);
             }
             Ok(true)
         };

@@ -9,7 +9,7 @@ use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use uuid::Uuid;
 
-use super::{DestinationId, SealedSecrets};
+use super::{DestinationId, NewRecording, SealedSecrets};
 use crate::record::EventId;
 
 /// The longest part of an endpoint's answer that is kept, in bytes: enough to see what it
@@ -85,6 +85,32 @@ pub struct Cursor {
     /// Erasures that were done ([`Registry::erasures_done`](super::Registry::erasures_done))
     /// before the events were read.
     pub erasures: u64,
+}
+
+/// What comes of events that were read: all of it is kept with the cursor's move, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    /// What destinations are to get.
+    pub deliveries: Vec<NewDelivery>,
+    /// What is to be fetched.
+    pub recordings: Vec<NewRecording>,
+    /// Events on which was decided, and whose they are now.
+    pub owners: Vec<(EventId, Option<TenantId>)>,
+}
+
+impl Made {
+    /// How much that is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let more = self.recordings.len().saturating_add(self.owners.len());
+        self.deliveries.len().saturating_add(more)
+    }
+
+    /// Whether that is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// An event that a destination is to get.

@@ -87,6 +87,7 @@ pub(crate) enum Stop {
     Refused(RegistryError),
     Database(sql::Error),
     Random(io::Error),
+    Files(io::Error),
     Index(crate::error::ReadError),
     Closed,
 }
@@ -108,7 +109,7 @@ impl Stop {
         let source = match self {
             Self::Refused(error) => return error,
             Self::Database(error) => io::Error::other(error),
-            Self::Random(error) => error,
+            Self::Random(error) | Self::Files(error) => error,
             Self::Index(error) => io::Error::other(error),
             Self::Closed => io::Error::other(crate::error::Unavailable::Closing),
         };

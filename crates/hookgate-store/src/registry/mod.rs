@@ -1,7 +1,7 @@
 //! The registry: what cannot be made again from the journal. Who the store is, tenants with
 //! their keys, bindings and conversations, sources and their URL tokens, sealed rows, what
 //! an operator decided later, tool calls and who may make them, destinations and what is
-//! delivered to them, alerts, and erasures.
+//! delivered to them, recordings, alerts, and erasures.
 //!
 //! What holds:
 //!
@@ -39,6 +39,8 @@ pub(crate) mod memory;
 mod nodes;
 mod opening;
 mod overdue;
+mod recording;
+pub(crate) mod recordings;
 mod sealed;
 mod sources;
 mod tenants;
@@ -69,7 +71,7 @@ pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilte
 pub use self::decisions::{Decision, DecisionKind, NumberedDecision};
 pub use self::delivery::{
     Attempt, Cursor, Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus, Leased,
-    NewDelivery, RESPONSE_BYTES_MAX, Retried, Settling,
+    Made, NewDelivery, RESPONSE_BYTES_MAX, Retried, Settling,
 };
 pub use self::destination::{
     DESTINATIONS_PER_TENANT_MAX, Destination, DestinationId, NewDestination, NewSecret,
@@ -84,6 +86,10 @@ use self::nodes::Nodes;
 pub(crate) use self::nodes::POLL;
 pub use self::opening::open_registry;
 pub(crate) use self::opening::{check_version, open};
+pub use self::recording::{
+    LeasedRecording, NewRecording, Recording, RecordingCounts, RecordingFilter, RecordingId,
+    RecordingState, Unfetched,
+};
 pub use self::sealed::{CREDENTIALS_PER_TENANT_MAX, SEALED_BYTES_MAX, SealedCredential, SealedKey};
 pub use self::sources::{SETTINGS_BYTES_MAX, SOURCES_MAX, SourceRow};
 pub use self::tenants::{Quota, TENANTS_MAX, Tenant};
@@ -95,6 +101,7 @@ pub use self::tool_call::{
 };
 pub use self::tool_settings::TOOL_SETTINGS_BYTES_MAX;
 use crate::index::pool::Pool;
+use crate::layout::Shelf;
 use crate::ledger::{HasFailed, Known};
 use crate::lock;
 use crate::random;
@@ -123,6 +130,10 @@ pub(crate) struct Shared {
     destinations_version: watch::Sender<u64>,
     /// Grows when a delivery may have become due.
     deliveries_version: watch::Sender<u64>,
+    /// Grows with each change of the recordings.
+    recordings_version: watch::Sender<u64>,
+    /// Where the files of recordings are; nothing where none are kept.
+    recordings: Option<Shelf>,
     /// What the ledger has in memory. Locked after `writer` and before `memory`.
     pub(crate) known: Mutex<Known>,
     /// Statements that the ledger asked a database.

@@ -19,6 +19,7 @@ use super::memory::Memory;
 use super::nodes::Nodes;
 use super::{Registry, Shared};
 use crate::error::OpenError;
+use crate::layout::Shelf;
 use crate::ledger::Known;
 use crate::random;
 use crate::scrub::Scrubber;
@@ -36,6 +37,8 @@ struct Opened {
     lists: Connection,
     /// What other nodes did, if there may be others.
     nodes: Option<Nodes>,
+    /// Where the files of recordings are, if they may be kept.
+    recordings: Option<Shelf>,
 }
 
 impl Opened {
@@ -53,6 +56,8 @@ impl Opened {
             sources_version: watch::Sender::new(0),
             destinations_version: watch::Sender::new(0),
             deliveries_version: watch::Sender::new(0),
+            recordings_version: watch::Sender::new(0),
+            recordings: self.recordings,
             known: Mutex::new(Known::default()),
             statements: AtomicU64::new(0),
             batch: Batch::default(),

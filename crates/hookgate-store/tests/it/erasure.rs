@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookgate_core::received::Token;
+use hookgate_core::sound::Sound;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_store::{
-    ConversationFilter, DeliveryFilter, Erasure, ErasureTarget, EventFilter, EventId,
-    FinishedToolCall, Hook, NewDelivery, NewToolCall, Options, Rows, Settling, ToolCallFilter,
+    BlobWriter, ConversationFilter, Cursor, DeliveryFilter, Erasure, ErasureTarget, Event,
+    EventFilter, EventId, FinishedToolCall, Hook, Made, NewDelivery, NewRecording, NewToolCall,
+    Options, RecordingFilter, RecordingState, Rows, Settling, Status, ToolCallFilter,
     ToolCallState, Unavailable, Written, backup, check, rebuild,
 };
 use serde_json::json;
@@ -43,6 +45,12 @@ const TOOL: &str = "tool-canary-90ab";
 
 /// Stands in the settings of destinations of who is to be erased.
 const SETTINGS: &str = "settings-canary-41d0";
+
+/// Stands in recordings of what is to be erased.
+const RECORDING: &str = "recording-canary-5e08";
+
+/// A conversation that is not erased.
+const KEPT: &str = "kept-1";
 
 /// Stands in what endpoints answered to deliveries of what is to be erased.
 const RESPONSE: &str = "response-canary-77c3";
@@ -113,6 +121,70 @@ async fn deliver(bench: &Bench, conversation: &str) {
         }
     }
     assert!(!traces(bench.path(), RESPONSE).is_empty(), "they are there");
+}
+
+/// Recordings of a conversation's events, one of which is on its way still, and one that was
+/// never begun; and one of another tenant's. Gives the file that is being written.
+async fn record(bench: &Bench, conversation: &str) -> BlobWriter {
+    let registry = bench.store.registry();
+    let of = async |id: &str| {
+        let filter = EventFilter { conversation: Some(id.to_owned()), ..EventFilter::default() };
+        let found = bench.store.events(&Scope::Operator, filter, ALL).await.unwrap();
+        found.into_iter().find(|it| it.status == Status::Accepted).unwrap()
+    };
+    let new = |event: &Event, place| NewRecording {
+        event: event.id,
+        seq: event.seq,
+        place,
+        tenant: event.tenant.as_deref().map(|it| TenantId::parse(it).unwrap()),
+        source: "vapi".to_owned(),
+        provider: "vapi".to_owned(),
+        conversation: event.conversation_id.clone(),
+        kind: "mixed",
+        digest: Some([u8::try_from(place).unwrap(); 32]),
+        received_at: event.received_at,
+    };
+    let (own, kept) = (of(conversation).await, of(KEPT).await);
+    let recordings = vec![new(&own, 0), new(&own, 1), new(&own, 2), new(&kept, 0)];
+    let erasures = registry.erasures_done().await.unwrap();
+    let cursor = Cursor { name: "recordings", from: 0, to: 1, erasures };
+    let made = Made { recordings, ..Made::default() };
+    assert!(registry.keep_made(cursor, made, NOW).await.unwrap());
+    let mut under_way = None;
+    for leased in
+        registry.lease_recordings(NOW, 10, NOW.plus(Duration::from_mins(1))).await.unwrap()
+    {
+        let text = if leased.event == own.id { RECORDING } else { "kept" };
+        if leased.place == 2 {
+            continue;
+        }
+        let mut writer = bench.store.begin_recording(&leased).await.unwrap().unwrap();
+        // More than is written at once.
+        writer.write(text.repeat(40_000).into()).await.unwrap();
+        if leased.place == 1 {
+            under_way = Some(writer);
+            continue;
+        }
+        let blob = writer.finish().await.unwrap();
+        assert!(bench.store.keep_recording(&leased, blob, Sound::Mp3, NOW).await.unwrap());
+    }
+    // What is under way is written by a thread of its own.
+    while traces(bench.path(), RECORDING).len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    under_way.unwrap()
+}
+
+/// That the recording that was not to be erased is there, and nothing of the others.
+async fn only_kept_recording(bench: &Bench) {
+    assert_eq!(traces(bench.path(), RECORDING), Vec::<String>::new());
+    let any = RecordingFilter::default();
+    let left = bench.store.recordings(&Scope::Operator, any, Rows::ALL).await.unwrap();
+    let [kept] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!((kept.conversation.as_deref(), kept.state), (Some(KEPT), RecordingState::Fetched));
+    assert!(bench.store.recorded(kept).await.unwrap().is_some());
+    let files = files(&bench.path().join("recordings"));
+    assert_eq!(files.len(), 1, "{files:?}");
 }
 
 /// Whose deliveries there are.
@@ -204,6 +276,7 @@ async fn nothing_of_an_erased_tenant_is_in_any_file() {
     filled(&bench).await;
     call_tools(&bench, &format!("{ID}-0")).await;
     deliver(&bench, &format!("{ID}-0")).await;
+    let under_way = record(&bench, &format!("{ID}-0")).await;
     let others = seen(&bench, &only("other")).await;
     let before = seen(&bench, &Scope::Operator).await.len();
     let places: Vec<String> = traces(bench.path(), BODY)
@@ -224,6 +297,8 @@ async fn nothing_of_an_erased_tenant_is_in_any_file() {
     assert_eq!(done.events, expected, "its own, and what contradicts it on its calls");
     assert!(done.bytes > 1_000_000, "{done:?}");
     only_kept_call(&bench).await;
+    only_kept_recording(&bench).await;
+    drop(under_way);
     assert_eq!(traces(bench.path(), SETTINGS), Vec::<String>::new());
     assert_eq!(traces(bench.path(), RESPONSE), Vec::<String>::new());
     assert_eq!(delivered_to(&bench).await, BTreeSet::from([Some("other".to_owned())]));
@@ -277,6 +352,7 @@ async fn nothing_of_an_erased_tenant_is_in_any_file() {
     let target = copy.path().join("copy");
     backup(bench.path(), &target, |_| {}).unwrap();
     assert_eq!(traces(&target, BODY), Vec::<String>::new());
+    assert_eq!(files(&target.join("recordings")).len(), 1, "the other's is in the copy");
     assert!(check(&target, |_| {}).unwrap().is_clean());
 }
 
@@ -297,12 +373,16 @@ async fn nothing_of_an_erased_conversation_is_in_any_file_and_the_others_stay() 
         receive(&bench, &call(&id, "agent-other", &format!("{BODY} against it"))).await;
         call_tools(&bench, &id).await;
         deliver(&bench, &id).await;
+        receive(&bench, &call(KEPT, "agent-other", "kept")).await;
+        let under_way = record(&bench, &id).await;
         let begun = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
         let again = bench.store.erase_conversation("vapi", &id, NOW).await.unwrap();
         let done = done(&bench, &begun).await;
         assert!(again.id == begun.id || again.row > begun.row, "one after the other");
         assert_eq!(done.events, 602);
         only_kept_call(&bench).await;
+        only_kept_recording(&bench).await;
+        drop(under_way);
         let any = DeliveryFilter::default();
         let registry = bench.store.registry();
         let left = registry.deliveries(&Scope::Operator, any, None, 10_000).await.unwrap();
@@ -329,7 +409,7 @@ async fn nothing_of_an_erased_conversation_is_in_any_file_and_the_others_stay() 
         let all =
             bench.store.conversations(&Scope::Operator, ConversationFilter::default(), Rows::ALL);
         let all: Vec<_> = all.await.unwrap().into_iter().map(|(_, it)| it.external_id).collect();
-        assert_eq!(all, ["kept"]);
+        assert_eq!(all, [KEPT, "kept"]);
         // The call goes on: it is known anew by its next event.
         receive(&bench, &call(&id, "agent-acme", "afterwards")).await;
         let known = bench.store.conversation(&only("acme"), "vapi", &id).await.unwrap();

@@ -23,6 +23,7 @@ mod maintenance;
 mod node;
 mod overdue;
 mod proxy;
+mod recordings;
 mod registry;
 mod registry_files;
 mod rejections;

@@ -290,7 +290,7 @@ async fn a_registry_of_before_there_were_tool_calls_keeps_what_it_has() {
             .execute_batch(
                 "DROP TABLE tool_calls; DROP TABLE tool_settings; DROP TABLE attempts; \
                  DROP TABLE deliveries; DROP TABLE destinations; DROP TABLE cursors; \
-                 DROP TABLE alerts; \
+                 DROP TABLE alerts; DROP TABLE recordings; \
                  PRAGMA user_version = 2;",
             )
             .unwrap();

@@ -122,7 +122,7 @@ async fn show(id: &str, from: &From, environment: &Environment) -> anyhow::Resul
         line(event)?;
         return Ok(Outcome::Done);
     }
-    record::print(&event, &["tool_calls"])?;
+    record::print(&event, &["tool_calls", "recordings"])?;
     tool_calls::print_of(&event)?;
     Ok(Outcome::Done)
 }
@@ -156,6 +156,7 @@ async fn export(
                 fields.remove("canonical");
                 // What was done about it is no part of what came.
                 fields.remove("tool_calls");
+                fields.remove("recordings");
                 fields.insert("body_base64".to_owned(), body.map(|it| stored::base64(&it)).into());
             }
             line(event)?;

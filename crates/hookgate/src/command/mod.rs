@@ -15,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 mod limits;
 pub(crate) mod listen;
+pub(crate) mod recordings;
 pub(crate) mod rejections;
 pub(crate) mod secret;
 pub(crate) mod send;

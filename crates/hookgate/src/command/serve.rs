@@ -154,6 +154,7 @@ impl House {
             secrets: Arc::clone(secrets),
             egress,
             schedule: self.config.delivery.schedule.clone().into(),
+            archiving: self.config.archiving.clone(),
             metrics: DeliveryMetrics::new(registry),
             clock: Arc::new(input::now),
             chance: random::chance,

@@ -8,6 +8,7 @@ mod delivery;
 mod limits;
 mod ownership;
 mod raw;
+mod recordings;
 mod source;
 mod store;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use hookgate_core::address::Policy;
 use hookgate_core::provider;
-use hookgate_dispatch::AlertRules;
+use hookgate_dispatch::{AlertRules, Archiving};
 use hookgate_ingress::Limits;
 use hookgate_secrets::SecretsSettings;
 use hookgate_store::Quota;
@@ -125,6 +126,8 @@ pub(crate) struct Config {
     pub(crate) tools: ToolsConfig,
     /// What deliveries go by.
     pub(crate) delivery: DeliveryConfig,
+    /// Which recordings are kept.
+    pub(crate) archiving: Archiving,
     /// When the operator is told what; nothing: never.
     pub(crate) alerts: Option<AlertRules>,
     /// The master keys, where a variable gives them.
@@ -158,6 +161,7 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let listen = listen(flags, environment, &raw.server)?;
         let store = StoreConfig::check(&raw.store, text(flags.store.as_ref()), environment)?;
+        let archiving = recordings::check(&raw.recordings, &raw.source, &store.place)?;
         let config = Self {
             file,
             listen,
@@ -179,6 +183,7 @@ impl Config {
             egress: egress(&raw.egress, environment)?,
             tools: ToolsConfig::check(raw.tools, environment)?,
             delivery: DeliveryConfig::check(&raw.delivery)?,
+            archiving,
             secrets: raw.secrets,
             master_keys: environment.value("HOOKGATE_MASTER_KEY")?,
         };

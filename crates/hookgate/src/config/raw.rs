@@ -40,6 +40,8 @@ pub(crate) struct RawConfig {
     pub(crate) tools: RawTools,
     /// `[delivery]`
     pub(crate) delivery: RawDelivery,
+    /// `[recordings]`
+    pub(crate) recordings: RawRecordings,
     /// `[alerts]`
     pub(crate) alerts: RawAlerts,
     /// `[source.NAME]`
@@ -202,6 +204,16 @@ pub(crate) struct RawAlerts {
     pub(crate) silence: Option<String>,
 }
 
+/// `[recordings]`
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawRecordings {
+    /// Whether recordings are fetched and kept.
+    pub(crate) archive: Option<bool>,
+    /// Bytes of the largest.
+    pub(crate) max_bytes: Option<Bytes>,
+}
+
 /// `[source.NAME]`
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -234,6 +246,8 @@ pub(crate) struct RawSource {
     pub(crate) tenant: Option<String>,
     /// After how many days its events are erased.
     pub(crate) retention_days: Option<u32>,
+    /// Whether its recordings are kept, whatever `[recordings]` says.
+    pub(crate) archive_recordings: Option<bool>,
     /// Networks whose requests are let in.
     pub(crate) allow_from: Vec<String>,
     /// `limits = { … }`

@@ -48,6 +48,8 @@ fn the_example_shows_every_default() {
     assert_eq!(format!("{:?}", shown.limits), format!("{:?}", default.limits));
     assert_eq!(shown.delivery.schedule, default.delivery.schedule);
     assert_eq!(shown.delivery.in_flight, default.delivery.in_flight);
+    assert_eq!(shown.archiving.by_default, default.archiving.by_default);
+    assert_eq!(shown.archiving.bytes_max, default.archiving.bytes_max);
     let [built_in @ .., acme] = shown.sources.as_slice() else {
         panic!("the example has a source")
     };
@@ -129,6 +131,18 @@ fn a_schedule_of_deliveries_has_waits_that_can_be_waited() {
         assert!(retry(list).is_err(), "{list}");
     }
     assert!(check("[delivery]\nin_flight = 0", &[]).is_err());
+}
+
+#[test]
+fn no_recordings_are_kept_with_a_store_in_postgresql() {
+    let store = [("HOOKGATE_STORE", "postgres://me@localhost/x")];
+    for text in ["[recordings]\narchive = true", "[source.vapi]\narchive_recordings = true"] {
+        let refused = check(text, &store).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("the store is in PostgreSQL"), "{text}: {refused}");
+        assert!(check(text, &[]).unwrap().archiving.is_on(), "{text}");
+    }
+    let off = "[recordings]\narchive = false\n[source.vapi]\narchive_recordings = false";
+    assert!(!check(off, &store).unwrap().archiving.is_on());
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn the_help_fits_a_screen() {
       violations     List proven requests that contradict ownership
       tools          Say what tenants' agents may do, and what platforms are told of it
       tool-calls     List and show what agents asked for, and what came of it
+      recordings     List and save the recordings that are kept
       destination    Say where events are passed on to
       deliveries     List and show what was passed on, and try again what was not
       alerts         List what the gateway raised alerts about
@@ -140,6 +141,8 @@ fn every_command_has_a_help() {
         "violations list",
         "tools show",
         "tools set",
+        "recordings list",
+        "recordings get",
         "tool-calls list",
         "tool-calls show",
         "audit",

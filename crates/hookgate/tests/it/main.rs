@@ -20,6 +20,7 @@ mod listening;
 mod mightycall;
 mod passed_on;
 mod reading;
+mod recordings;
 mod retry;
 mod sealing;
 mod square;

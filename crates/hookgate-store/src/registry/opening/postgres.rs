@@ -81,6 +81,8 @@ impl Registry {
             lookups: connection(),
             lists: connection(),
             nodes: Some(Nodes::new(versions)),
+            // Nodes have no files in common.
+            recordings: None,
         };
         let registry = opened.registry();
         let unchangeable = |error: RegistryError| OpenError::postgres(error);

@@ -292,6 +292,42 @@ CREATE UNIQUE INDEX alerts_raised ON alerts (kind, subject) WHERE cleared_at IS 
 CREATE INDEX alerts_raised_at ON alerts (raised_at);
 CREATE INDEX alerts_tenant ON alerts (tenant) WHERE tenant IS NOT NULL;
 ",
+    "
+CREATE TABLE recordings (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    event BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    tenant TEXT,
+    source TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    conversation TEXT,
+    kind TEXT NOT NULL,
+    digest BLOB,
+    state TEXT NOT NULL,
+    reason TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due INTEGER,
+    token INTEGER,
+    leased_until INTEGER,
+    size INTEGER,
+    sha256 BLOB,
+    sound TEXT,
+    received_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    UNIQUE (event, place)
+) STRICT;
+CREATE INDEX recordings_tenant ON recordings (tenant, n);
+CREATE INDEX recordings_tenant_age ON recordings (tenant, received_at);
+CREATE INDEX recordings_source_age ON recordings (source, received_at);
+CREATE INDEX recordings_conversation ON recordings (conversation, n)
+    WHERE conversation IS NOT NULL;
+CREATE INDEX recordings_state ON recordings (state, n) WHERE state <> 'fetched';
+CREATE INDEX recordings_due ON recordings (due) WHERE state = 'pending';
+CREATE INDEX recordings_leased ON recordings (leased_until) WHERE token IS NOT NULL;
+",
 ];
 
 /// Looks whether the registry at `path`, if there is one, can be opened by this version.
@@ -340,6 +376,7 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         lookups: sql::Connection::sqlite(lookups),
         lists: sql::Connection::sqlite(lists),
         nodes: None,
+        recordings: Some(Layout::new(path.parent().unwrap_or(path)).recordings()),
     };
     Ok(opened.registry())
 }
