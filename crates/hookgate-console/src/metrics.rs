@@ -199,10 +199,64 @@ const NUMBERS: &[Number] = &[
     },
 ];
 
+/// What is told of a spool, where there is one.
+const SPOOL: &[Number] = &[
+    Number {
+        name: "hookgate_spool_state",
+        help: "Where events go: 0 to the database, 1 into the spool, 2 into it while it is emptied.",
+        unit: None,
+        value: Gauge(|it| match it.spool.as_ref().map_or("ok", |it| it.state) {
+            "spooling" => 1,
+            "draining" => 2,
+            _ => 0,
+        }),
+    },
+    Number {
+        name: "hookgate_spool_entries",
+        help: "Events in the spool.",
+        unit: None,
+        value: Gauge(|it| it.spool.as_ref().map_or(0, |it| it.entries)),
+    },
+    Number {
+        name: "hookgate_spool_size",
+        help: "Bytes of the events in the spool.",
+        unit: Some(Unit::Bytes),
+        value: Gauge(|it| it.spool.as_ref().map_or(0, |it| it.bytes)),
+    },
+    Number {
+        name: "hookgate_spool_size_max",
+        help: "How many bytes the spool may hold; beyond, requests are answered 503.",
+        unit: Some(Unit::Bytes),
+        value: Gauge(|it| it.spool.as_ref().map_or(0, |it| it.bytes_max)),
+    },
+    Number {
+        name: "hookgate_spool_oldest_received",
+        help: "When the oldest event in the spool was received, in seconds since 1970; 0 if there is none.",
+        unit: Some(Unit::Seconds),
+        value: Gauge(|it| {
+            let oldest = it.spool.as_ref().and_then(|it| it.oldest_at);
+            oldest.and_then(|it| u64::try_from(it.millis() / 1_000).ok()).unwrap_or(0)
+        }),
+    },
+    Number {
+        name: "hookgate_spool_damaged",
+        help: "Stretches of damage that were met in the spool since the start.",
+        unit: None,
+        value: Gauge(|it| it.spool.as_ref().map_or(0, |it| it.damaged)),
+    },
+    Number {
+        name: "hookgate_outages",
+        help: "How often the database went away since the start.",
+        unit: None,
+        value: Counter(|it| it.spool.as_ref().map_or(0, |it| it.outages)),
+    },
+];
+
 impl Collector for StoreMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = self.0.snapshot();
-        for number in NUMBERS {
+        let spool = now.spool.as_ref().map_or(&[][..], |_| SPOOL);
+        for number in NUMBERS.iter().chain(spool) {
             let metric: Box<dyn EncodeMetric> = match number.value {
                 Counter(read) => Box::new(ConstCounter::new(read(&now))),
                 Gauge(read) => Box::new(ConstGauge::new(read(&now))),

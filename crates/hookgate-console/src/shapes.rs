@@ -29,8 +29,11 @@ pub(crate) struct Health {
 pub(crate) struct Readiness {
     /// `ready` or `not ready`.
     status: String,
-    /// `ok`, `disk full`, `behind`, `failed` or `closing`.
+    /// `ok`, `disk full`, `behind`, `failed` or `closing`; `spooling` or `draining` where events
+    /// wait on the node's disk for a database that is away, or was.
     store: String,
+    /// While it is spooling: `unreachable`, `slow`, `read_only` or `failing_over`.
+    why: Option<String>,
     #[schema(format = DateTime)]
     time: String,
 }

@@ -42,7 +42,12 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let time = (shared.console.clock)().to_string();
     let cause = match shared.console.store.admit(0) {
         Ok(()) => {
-            let body = json!({ "status": "ready", "store": "ok", "time": time });
+            let spool = shared.console.store.spool();
+            let state = spool.as_ref().map_or("ok", |it| it.state);
+            let mut body = json!({ "status": "ready", "store": state, "time": time });
+            if let Some(why) = spool.and_then(|it| it.why) {
+                body["why"] = why.into();
+            }
             return Json(body).into_response();
         }
         Err(cause) => cause,

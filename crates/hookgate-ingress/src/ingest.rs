@@ -11,14 +11,14 @@ use hookgate_core::attribution::{
     Cause, Conflict, Consulted, Quarantined, Readable, Told, read, read_from,
 };
 use hookgate_core::digest::hmac_sha256;
-use hookgate_core::event::Asks;
+use hookgate_core::event::{Asks, Kind};
 use hookgate_core::headers::Headers;
 use hookgate_core::provider::Provider;
 use hookgate_core::received::{Blob, Body, Received, Unproven, Verified};
 use hookgate_core::source::Verification;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::verify::{Envelope, Examination};
-use hookgate_store::{BlobWriter, Receipt, Unavailable};
+use hookgate_store::{BlobWriter, Receipt, Settled, Unavailable};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -248,9 +248,10 @@ impl Case {
         known: Option<Consulted>,
     ) -> Result<Reply, Refusal> {
         let store = &self.gate.store;
-        let (attributed, adopting) = match store.attribute_by(readable, known).await? {
-            Ok(attributed) => attributed,
-            Err(quarantined) => return self.quarantine(&quarantined).await,
+        let (attributed, adopting) = match store.attribute_or_defer(readable, known).await? {
+            Settled::Admitted(attributed, adopting) => (attributed, adopting),
+            Settled::Quarantined(quarantined) => return self.quarantine(&quarantined).await,
+            Settled::Deferred(readable, receipt) => return Ok(self.deferred(&readable, &receipt)),
         };
         let (received, facts) = (attributed.received(), attributed.facts());
         let tenant = attributed.decision().tenant();
@@ -281,6 +282,24 @@ impl Case {
             }
         };
         Ok(acknowledge(&receipt, &answer, outcome).with_echo(self.echo.as_ref()))
+    }
+
+    /// What the sender of an event is told that is stored, and whose owner is found out when
+    /// the database is back.
+    fn deferred(&self, readable: &Readable, receipt: &Receipt) -> Reply {
+        self.acknowledged();
+        let (received, facts) = (readable.received(), readable.facts());
+        tracing::debug!(
+            source.id = received.source.name,
+            event.id = %receipt.id(),
+            peer = %received.peer,
+            correlation_id = received.correlation_id,
+            "event stored, its owner to be found out"
+        );
+        // Of a tool nobody is told that it did anything.
+        let is_tool = facts.kind == Kind::ToolCalled;
+        let answer = facts.refusal.as_ref().filter(|_| is_tool).unwrap_or(&facts.answer);
+        acknowledge(receipt, answer, Outcome::Accepted).with_echo(self.echo.as_ref())
     }
 
     /// A place among the tenant's requests, unless it has had its share.

@@ -5,6 +5,7 @@ use hookgate_core::attribution::{Attributed, Consulted, Quarantined, Readable};
 
 use crate::error::Unavailable;
 use crate::ledger::Adopting;
+use crate::receipt::Receipt;
 use crate::store::Store;
 
 /// Times that a request is decided anew because its conversation became known meanwhile.
@@ -14,6 +15,17 @@ const DECIDINGS_MAX: usize = 8;
 /// What may be acted on, with the conversation that it makes known: give both to
 /// [`Store::append`].
 pub type Admitted = (Attributed, Option<Adopting>);
+
+/// What became of a request that somebody has to be asked about.
+#[derive(Debug)]
+pub enum Settled {
+    /// It may be acted on: give both to [`Store::append`].
+    Admitted(Box<Attributed>, Option<Adopting>),
+    /// Nobody may act on it: give it to [`Store::quarantine`].
+    Quarantined(Box<Quarantined>),
+    /// Nobody can say now whose it is: it is stored as it came, and that is found out later.
+    Deferred(Box<Readable>, Receipt),
+}
 
 impl Store {
     /// What is known of a request, if all of it is in memory. With it
@@ -44,15 +56,71 @@ impl Store {
     /// [`Unavailable`]: the registry cannot be asked now.
     pub async fn attribute_by(
         &self,
+        readable: Readable,
+        known: Option<Consulted>,
+    ) -> Result<Result<Admitted, Box<Quarantined>>, Unavailable> {
+        self.try_attribute(readable, known).await.map_err(|(cause, _)| cause)
+    }
+
+    /// The same; what cannot be decided because the database is away is stored undecided,
+    /// where there is a spool.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`]: nothing was stored.
+    pub async fn attribute_or_defer(
+        &self,
         mut readable: Readable,
         mut known: Option<Consulted>,
-    ) -> Result<Result<Admitted, Box<Quarantined>>, Unavailable> {
+    ) -> Result<Settled, Unavailable> {
+        for _ in 0..DECIDINGS_MAX {
+            if !self.is_spooling() {
+                match self.try_attribute(readable, known.take()).await {
+                    Ok(Ok((event, adopting))) => {
+                        return Ok(Settled::Admitted(Box::new(event), adopting));
+                    }
+                    Ok(Err(quarantined)) => return Ok(Settled::Quarantined(quarantined)),
+                    Err((Unavailable::Failed, it)) if self.lose() => readable = *it,
+                    Err((cause, _)) => return Err(cause),
+                }
+                continue;
+            }
+            known = None;
+            let provider = readable.received().source.provider.name;
+            if let Some(recalled) = self.ledger().recall(provider, readable.claims()) {
+                let decided = readable.decide(&recalled);
+                let owner = decided.decision().tenant();
+                let is_there = owner.is_none_or(|it| self.is_tenant(it.as_str()));
+                if is_there && decided.decision().adoption().is_none() {
+                    return Ok(match decided.conclude() {
+                        Ok(event) => Settled::Admitted(Box::new(event), None),
+                        Err(quarantined) => Settled::Quarantined(quarantined),
+                    });
+                }
+                readable = decided.undecided();
+            }
+            if let Some(receipt) = self.defer(&readable).await? {
+                return Ok(Settled::Deferred(Box::new(readable), receipt));
+            }
+        }
+        Err(Unavailable::Behind)
+    }
+
+    /// The request comes back with the error.
+    async fn try_attribute(
+        &self,
+        mut readable: Readable,
+        mut known: Option<Consulted>,
+    ) -> Result<Result<Admitted, Box<Quarantined>>, (Unavailable, Box<Readable>)> {
         for _ in 0..DECIDINGS_MAX {
             let consulted = if let Some(known) = known.take() {
                 known
             } else {
                 let provider = readable.received().source.provider.name;
-                self.ledger().consult(provider, readable.claims()).await?
+                match self.ledger().consult(provider, readable.claims()).await {
+                    Ok(consulted) => consulted,
+                    Err(cause) => return Err((cause, Box::new(readable))),
+                }
             };
             let decided = readable.decide(&consulted);
             let owner = decided.decision().tenant();
@@ -70,7 +138,7 @@ impl Store {
                 Err(_) => readable = decided.undecided(),
             }
         }
-        Err(Unavailable::Behind)
+        Err((Unavailable::Behind, Box::new(readable)))
     }
 
     fn is_tenant(&self, id: &str) -> bool {

@@ -161,6 +161,17 @@ impl Blobs {
         moved
     }
 
+    /// Gives the file of a complete body to somebody else, who moves it.
+    pub(crate) fn give_away<T>(
+        &self,
+        id: [u8; 16],
+        to: impl FnOnce(&std::path::Path) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let given = to(&self.layout.unkept_blob(id))?;
+        self.claim(id);
+        Ok(given)
+    }
+
     /// Removes a body that is part of no event.
     pub(crate) fn discard(&self, id: [u8; 16]) {
         for path in [self.shelf.unkept_file(id), self.shelf.file(id)] {

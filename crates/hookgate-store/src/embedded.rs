@@ -437,6 +437,7 @@ impl Embedded {
             disk: inner.space.look(),
             volatile: inner.volatile,
             recovered: inner.recovered,
+            spool: None,
         }
     }
 

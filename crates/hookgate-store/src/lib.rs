@@ -79,7 +79,7 @@ pub use crate::postgres::{
     seed_integrations,
 };
 pub use archive::Archive;
-pub use attribute::Admitted;
+pub use attribute::{Admitted, Settled};
 pub use blobs::BlobWriter;
 pub use body::{Body, Large};
 pub use decide::DecideError;
@@ -114,7 +114,7 @@ pub use registry::{
     TenantKey, ToolCall, ToolCallFilter, ToolCallId, ToolCallState, ToolTimes, Unfetched, UrlToken,
     Written, open_registry,
 };
-pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, Unproven};
+pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, SpoolState, Unproven};
 pub use space::{Disk, volatile};
 pub use store::{Store, Wake};
 

@@ -97,6 +97,8 @@ pub struct Options {
     pub disk_full_percent: u8,
     /// How often a disk that refused is tried again.
     pub probe_interval: Duration,
+    /// What the spool of a node may hold, in bytes; nothing: 4 GiB.
+    pub spool_bytes_max: Option<u64>,
     /// Whether erasures and retention are carried out as long as the store is open.
     pub housekeeping: bool,
     /// Where tests let the disk fail.
@@ -138,6 +140,7 @@ impl Default for Options {
             disk_warn_percent: DISK_WARN_PERCENT,
             disk_full_percent: DISK_FULL_PERCENT,
             probe_interval: PROBE_INTERVAL,
+            spool_bytes_max: None,
             housekeeping: true,
             faults: Faults::default(),
             erasing: Hook::default(),

@@ -60,7 +60,8 @@ impl<'a> Judged<'a> {
         }
     }
 
-    fn facts(self) -> Option<&'a Facts> {
+    /// What was read of it.
+    pub(crate) fn facts(self) -> Option<&'a Facts> {
         match self {
             Self::Accepted(event) => Some(event.facts()),
             Self::Quarantined(event) => match event.content() {

@@ -1,5 +1,6 @@
 //! The state of the store at a moment.
 
+use hookgate_core::time::Timestamp;
 use hookgate_journal::{Health, Pending, Statistics};
 
 use crate::space::Disk;
@@ -35,6 +36,31 @@ pub struct Snapshot {
     pub volatile: Option<&'static str>,
     /// What opening found.
     pub recovered: Recovered,
+    /// The spool of a node, if it has one.
+    pub spool: Option<SpoolState>,
+}
+
+/// The spool of a node, and whether it is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolState {
+    /// `ok`, `spooling` or `draining`.
+    pub state: &'static str,
+    /// While it is spooling: `unreachable`, `slow`, `read_only` or `failing_over`.
+    pub why: Option<&'static str>,
+    /// Entries that wait to be drained.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What it may hold.
+    pub bytes_max: u64,
+    /// When the oldest of them was received.
+    pub oldest_at: Option<Timestamp>,
+    /// Stretches of damage that were met.
+    pub damaged: u64,
+    /// How often the database went away since the start.
+    pub outages: u64,
+    /// The kind of file system, if what is written there goes with the machine.
+    pub volatile: Option<&'static str>,
 }
 
 /// The index.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::Waker;
 
-use hookgate_core::attribution::{Attributed, Quarantined, Rule};
+use hookgate_core::attribution::{Attributed, Quarantined, Readable, Rule};
 use hookgate_core::received::{Blob, Unproven};
 use hookgate_core::secret::MaskKey;
 use hookgate_core::sound::Sound;
@@ -32,7 +32,7 @@ use crate::registry::{
     Conversation, ConversationFilter, Erasure, LeasedRecording, Recording, RecordingFilter,
     RecordingId, Registry, RegistryError, Rows,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SpoolState};
 
 /// What is said to who keeps one nevertheless. Nodes have no files in common, and whoever asks
 /// for an archive with PostgreSQL is refused when the configuration is read.
@@ -321,7 +321,42 @@ impl Store {
         }
     }
 
-    /// Finishes what was begun and closes. Blocks.
+    /// The spool of a node, and whether it is needed; nothing where there is none.
+    #[must_use]
+    pub fn spool(&self) -> Option<SpoolState> {
+        match &self.backend {
+            Backend::Embedded(_) => None,
+            Backend::Postgres(it) => it.spool(),
+        }
+    }
+
+    /// Whether events go into a spool now.
+    pub(crate) fn is_spooling(&self) -> bool {
+        match &self.backend {
+            Backend::Embedded(_) => false,
+            Backend::Postgres(it) => it.is_spooling(),
+        }
+    }
+
+    /// The registry could not be asked: from now on events go into the spool. False: there
+    /// is none.
+    pub(crate) fn lose(&self) -> bool {
+        match &self.backend {
+            Backend::Embedded(_) => false,
+            Backend::Postgres(it) => it.lose(),
+        }
+    }
+
+    /// Puts a request into the spool whose owner cannot be told now. Nothing: it can.
+    pub(crate) async fn defer(&self, readable: &Readable) -> Result<Option<Receipt>, Unavailable> {
+        match &self.backend {
+            Backend::Embedded(_) => Ok(None),
+            Backend::Postgres(it) => it.defer(readable).await,
+        }
+    }
+
+    /// Finishes what was begun and closes. Blocks. What is left in a spool then, [`Self::spool`]
+    /// says.
     pub fn close(&self) {
         match &self.backend {
             Backend::Embedded(it) => it.close(),

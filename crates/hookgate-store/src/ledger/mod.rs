@@ -33,6 +33,7 @@ pub(crate) use self::known::{HasFailed, Known, Reserved};
 use crate::error::{ReadError, Unavailable};
 use crate::index::query;
 use crate::lock;
+use crate::postgres::STATEMENT_MAX;
 use crate::registry::memory::Memory;
 use crate::registry::{self, Registry, Shared};
 
@@ -136,10 +137,50 @@ impl Ledger {
         }
         let Some(provider) = place_of(provider) else { return Ok(nobody(true, claims)) };
         let (shared, claims) = (Arc::clone(&self.shared), claims.to_vec());
+        let has_spool = shared.has_spool();
         let consulting = tokio::task::spawn_blocking(move || {
             may_block(|| consult_now(&shared, provider, &claims))
         });
-        consulting.await.unwrap_or(Err(Unavailable::Failed))
+        let consulted = if has_spool {
+            // There is another way: it is decided later.
+            let consulted = tokio::time::timeout(STATEMENT_MAX, consulting).await;
+            consulted.map_err(|_| Unavailable::Failed)?
+        } else {
+            consulting.await
+        };
+        consulted.unwrap_or(Err(Unavailable::Failed))
+    }
+
+    /// The same on a thread that may block.
+    pub(crate) fn consult_here(
+        &self,
+        provider: &str,
+        claims: &[Claim],
+    ) -> Result<Consulted, Unavailable> {
+        if let Some(consulted) = self.consult_cached(provider, claims) {
+            return Ok(consulted);
+        }
+        let Some(provider) = place_of(provider) else { return Ok(nobody(true, claims)) };
+        may_block(|| consult_now(&self.shared, provider, claims))
+    }
+
+    /// Whether a tenant is there and may get something.
+    pub(crate) fn is_owner(&self, tenant: &TenantId) -> bool {
+        self.shared.memory().owner(tenant.as_str()).is_some()
+    }
+
+    /// What was last known of the claims of a request, if each was somebody's: what nobody
+    /// knew may be known by now, so that is no answer while the database is away.
+    pub(crate) fn recall(&self, provider: &str, claims: &[Claim]) -> Option<Consulted> {
+        if !self.shared.has_tenants() {
+            return Some(nobody(false, claims));
+        }
+        let recalled = self.consult_stale(provider, claims)?;
+        let is_whole = claims
+            .iter()
+            .zip(&recalled.owners)
+            .all(|(claim, owner)| claim.external_id.is_none() || owner.is_some());
+        is_whole.then_some(recalled)
     }
 
     /// Makes a conversation known, unless somebody else has: what [`Self::consult`] said of

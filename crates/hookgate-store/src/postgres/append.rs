@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::large;
 use super::queue::{Entry, Ticket, promise};
+use super::spool::Wait;
+use super::way::Way;
 use super::{Inner, Node};
 use crate::blobs::BlobWriter;
 use crate::error::Unavailable;
@@ -33,6 +35,14 @@ impl Node {
     pub(crate) fn admit(&self, body_bytes: u64) -> Result<(), Unavailable> {
         let inner = &*self.inner;
         inner.desk.gate()?;
+        if let Some(spooling) = &inner.desk.spooling
+            && !spooling.is_live()
+        {
+            inner.desk.queue.has_room(0)?;
+            spooling.admit(body_bytes)?;
+            let fits = body_bytes <= WHOLE_BODY_BYTES_MAX || inner.desk.blobs.has_room(body_bytes);
+            return if fits { Ok(()) } else { Err(Unavailable::Behind) };
+        }
         if body_bytes <= WHOLE_BODY_BYTES_MAX {
             return inner.desk.queue.has_room(body_bytes);
         }
@@ -69,7 +79,12 @@ impl Node {
             return Err(cause);
         }
         ready?;
-        let (entry, ticket) = inner.entry(judged, adopting);
+        let (mut entry, ticket) = inner.entry(judged, adopting);
+        if let Some(spooling) = &inner.desk.spooling {
+            entry.wait = Some(Box::new(Wait::of(judged)));
+            let way = Way { inner: Arc::clone(inner), spooling: Arc::clone(spooling) };
+            return way.store(entry, ticket).await;
+        }
         match body {
             Body::Whole(_) => inner.desk.queue.push(entry)?,
             Body::Blob(blob) => {
@@ -139,6 +154,7 @@ impl Inner {
             digest: sha256.first_chunk().copied().unwrap_or_default(),
             adopting,
             may_be_there: false,
+            wait: None,
             answer,
         };
         (entry, ticket)

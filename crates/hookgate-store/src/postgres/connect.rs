@@ -83,7 +83,7 @@ impl PgSettings {
             encryption: self.encryption()?,
             limits: Limits {
                 handshake: self.connect_timeout,
-                silence: self.answer_max.saturating_add(CANCEL_GRACE),
+                silence: self.answer_max.saturating_add(CANCEL_GRACE.min(self.answer_max / 2)),
             },
         };
         let failed = |error| ConnectError::of_driver(self.to_string(), error);

@@ -66,10 +66,20 @@ pub(super) fn upload(client: &mut Client, blobs: &Blobs, id: [u8; 16]) -> Result
         }
         file => file.map_err(UploadError::File)?,
     };
+    upload_file(client, &mut file, id)
+}
+
+/// The same for a file that somebody else has.
+pub(super) fn upload_file(
+    client: &mut Client,
+    file: &mut File,
+    id: [u8; 16],
+) -> Result<(), UploadError> {
+    let blob = Uuid::from_bytes(id);
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     for number in 0_i32.. {
         piece.clear();
-        let part = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
+        let part = (&mut *file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
         if part.map_err(UploadError::File)? == 0 {
             break;
         }

@@ -2,7 +2,8 @@
 //!
 //! One file a concern, each with the verbs of [`Node`] that belong to it. The way in:
 //! `append.rs` (an event is made ready), `queue.rs` (it waits), `writer.rs` (the thread that
-//! commits), `batch.rs` (a transaction), `large.rs` (large bodies), `rings.rs` (refused
+//! commits), `way.rs` and `spooling.rs` (the database or the spool), `drain.rs` (back from the
+//! spool), `batch.rs` (a transaction), `large.rs` (large bodies), `rings.rs` (refused
 //! requests).
 
 mod append;
@@ -14,6 +15,7 @@ mod connect;
 mod conversations;
 mod counters;
 mod decide;
+mod drain;
 mod erase;
 mod fault;
 mod file;
@@ -36,12 +38,14 @@ mod seed;
 mod spans;
 #[expect(dead_code, reason = "no node has a spool yet")]
 mod spool;
+mod spooling;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod url;
 mod victims;
+mod way;
 mod wire;
 mod writer;
 
@@ -63,6 +67,7 @@ use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
 pub(crate) use self::listen::Listed;
 pub use self::listen::Listener;
+pub(crate) use self::outage::STATEMENT_MAX;
 pub(crate) use self::pieces::Pieces;
 use self::pool::{Pool, discard};
 pub use self::role::{APP_ROLE, RoleError, ensure_role};
@@ -186,6 +191,7 @@ impl Node {
             disk: inner.space.look(),
             volatile: inner.volatile,
             recovered: snapshot::Recovered::default(),
+            spool: self.spool(),
         }
     }
 
@@ -205,6 +211,9 @@ impl Inner {
             if thread.join().is_err() {
                 tracing::error!("a thread that writes to PostgreSQL ended in a panic");
             }
+        }
+        if let Some(spooling) = &self.desk.spooling {
+            spooling.close();
         }
         self.keeper.join();
         let mut clients: Vec<Client> = lock(&self.ring_reader).take().into_iter().collect();

@@ -8,9 +8,12 @@ use std::thread;
 use tokio::sync::watch;
 
 use super::counters::Counters;
+use super::drain::Drainer;
 use super::erase::Eraser;
+use super::outage::{DRAIN_MAX, STATEMENT_MAX};
 use super::pool::Pool;
 use super::queue::Queue;
+use super::spooling::Spooling;
 use super::writer::{Connect, Desk, Writer};
 use super::{End, Inner, Node, PgSettings, large, rings};
 use crate::blobs::Blobs;
@@ -39,10 +42,7 @@ impl Node {
     ) -> Result<Self, OpenError> {
         let registry = Registry::open_postgres(settings)?;
         let folder = &settings.node_folder;
-        let connect: Arc<Connect> = Arc::new({
-            let settings = settings.clone();
-            move || settings.connect("events").map_err(std::io::Error::other)
-        });
+        let connect = connector(settings.clone(), "events");
         let layout = Layout::new(folder);
         let failed = |doing, path: &Path| {
             let path = path.to_owned();
@@ -59,6 +59,15 @@ impl Node {
                 "large bodies of requests that were never accepted were removed"
             );
         }
+        let spooling = match &settings.spool {
+            None => None,
+            Some(folder) => {
+                let wake = Arc::clone(&wake);
+                let spooling = Spooling::open(folder, &options, wake, registry.clone())?;
+                spooling.seen();
+                Some(Arc::new(spooling))
+            }
+        };
         let (listed, _) = watch::channel(last_seq);
         let desk = Arc::new(Desk {
             queue: Queue::new(options.pending_bytes_max, options.gather),
@@ -69,10 +78,20 @@ impl Node {
             repetitions: AtomicU64::new(0),
             away: Mutex::new(None),
             wake,
+            spooling: spooling.clone(),
         });
         let ledger = Ledger::new(&registry, desk.listed.subscribe());
         let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
-        let writer = Writer::new(Arc::clone(&desk), Arc::clone(&connect), options.unproven);
+        // With a spool nobody waits for long.
+        let quick = match spooling {
+            None => Arc::clone(&connect),
+            Some(_) => connector(settings.clone().answering_within(STATEMENT_MAX), "events"),
+        };
+        let writer = Writer::new(Arc::clone(&desk), quick, options.unproven);
+        let drainer = spooling.map(|spooling| {
+            let patient = settings.clone().answering_within(DRAIN_MAX);
+            Drainer::new(spooling, ledger.clone(), connector(patient, "spool"))
+        });
         let pool = Pool::new(Arc::clone(&connect));
         let listener = registry
             .listen_with(settings, {
@@ -108,8 +127,11 @@ impl Node {
         let node = Self { _end: Arc::new(End(Arc::clone(&inner))), inner };
         let inner = Arc::clone(&node.inner);
         let of_ring = move || rings::run(&inner);
-        node.start("append", move || writer.run())
-            .map_err(failed("starting a thread for", folder))?;
+        let committing = move || match drainer {
+            None => writer.run(),
+            Some(drainer) => writer.run_with(drainer),
+        };
+        node.start("append", committing).map_err(failed("starting a thread for", folder))?;
         node.start("refused", of_ring).map_err(failed("starting a thread for", folder))?;
         Ok(node)
     }
@@ -119,6 +141,11 @@ impl Node {
         crate::lock(&self.inner.threads).push(thread);
         Ok(())
     }
+}
+
+/// Makes connections.
+fn connector(settings: PgSettings, application: &'static str) -> Arc<Connect> {
+    Arc::new(move || settings.connect(application).map_err(std::io::Error::other))
 }
 
 /// The last place that was given; removes large bodies that nobody has, too.

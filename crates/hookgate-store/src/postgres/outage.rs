@@ -213,8 +213,9 @@ impl Outage {
     pub(crate) fn begin(&mut self, purpose: Purpose, now: Moment) -> Statement {
         self.last_number = self.last_number.wrapping_add(1);
         let limit = match purpose {
-            Purpose::Commit | Purpose::Probe => STATEMENT_MAX,
-            Purpose::Drain => DRAIN_MAX,
+            Purpose::Commit => STATEMENT_MAX,
+            // Nobody waits for it: a connection to a far database takes a dozen messages.
+            Purpose::Probe | Purpose::Drain => DRAIN_MAX,
         };
         let due = now.saturating_add(limit);
         let statement = Statement { number: self.last_number, purpose, began: now, due };
@@ -235,7 +236,12 @@ impl Outage {
         };
         self.statements.swap_remove(at);
         match (outcome, statement.purpose) {
-            (Err(why), _) => self.fail(why, now),
+            (Err(why), purpose) => {
+                if purpose == Purpose::Drain && why == Why::Slow {
+                    self.batch = (self.batch / 2).max(1);
+                }
+                self.fail(why, now);
+            }
             (Ok(()), Purpose::Commit) => {}
             (Ok(()), Purpose::Probe) => {
                 if matches!(self.state, State::Spooling(_)) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hookgate_journal::{LogId, Pending};
 use uuid::Uuid;
 
+use super::spool::Wait;
 use crate::error::Unavailable;
 use crate::head::{self, SlimHead, Unreadable};
 use crate::index::Row;
@@ -43,6 +44,8 @@ pub(super) struct Entry {
     pub(super) adopting: Option<Adopting>,
     /// It may have been committed before: it is looked for first.
     pub(super) may_be_there: bool,
+    /// What the spool needs beside, should it take it; nothing where there is none.
+    pub(super) wait: Option<Box<Wait>>,
     pub(super) answer: Promise,
 }
 
@@ -67,6 +70,7 @@ impl Entry {
             payload,
             adopting: None,
             may_be_there: true,
+            wait: None,
             answer,
         };
         Ok((entry, ticket))
@@ -157,6 +161,8 @@ struct State {
     pending: Pending,
     /// So many are expected: as many as the last batch had.
     expected: usize,
+    /// Who waits is to look what else there is to do.
+    is_nudged: bool,
     is_closing: bool,
 }
 
@@ -215,6 +221,9 @@ impl Queue {
             if state.is_closing {
                 return Call::Closed;
             }
+            if std::mem::take(&mut state.is_nudged) {
+                return Call::Nothing;
+            }
             state = match patience.map(|it| it.saturating_sub(begun.elapsed())) {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => return Call::Nothing,
@@ -252,6 +261,12 @@ impl Queue {
         let mut state = lock(&self.state);
         state.pending.bytes = state.pending.bytes.saturating_sub(done.bytes);
         state.pending.records = state.pending.records.saturating_sub(done.records);
+    }
+
+    /// Whoever waits for a batch looks what else there is to do.
+    pub(super) fn nudge(&self) {
+        lock(&self.state).is_nudged = true;
+        self.work.notify_all();
     }
 
     pub(super) fn pending(&self) -> Pending {

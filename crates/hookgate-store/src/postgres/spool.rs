@@ -44,9 +44,7 @@ use hookgate_journal::{
 use self::bodies::Bodies;
 pub(crate) use self::bodies::KeptBody;
 use self::entry::Sketch;
-pub(crate) use self::entry::{Entry, EntryBody, NewEntry};
-#[expect(unused_imports, reason = "who drains asks with it")]
-pub(crate) use self::judge::{Question, Rejudged};
+pub(crate) use self::entry::{Entry, EntryBody, NewEntry, Wait};
 use self::mark::Mark;
 use crate::error::{OpenError, ReadError, Unavailable};
 use crate::{layout, lock, space};
@@ -476,6 +474,29 @@ impl Spool {
     /// What the file system says; `NotFound` when the entry is done.
     pub(crate) fn open_body(&self, id: [u8; 16]) -> io::Result<File> {
         self.inner.bodies.open_file(id)
+    }
+
+    /// Keeps what no database takes in the folder `refused/`: head and body, a file each.
+    /// Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub(crate) fn set_refused_aside(&self, entry: &Entry) -> io::Result<()> {
+        let folder = self.inner.folder.join("refused");
+        layout::create_folder(&folder)?;
+        let body = folder.join(format!("{}.body", entry.id));
+        match &entry.body {
+            EntryBody::Whole(bytes) => fs::write(&body, bytes)?,
+            EntryBody::File { id, .. } => {
+                io::copy(&mut self.open_body(*id)?, &mut File::create(&body)?)?;
+            }
+        }
+        let head = folder.join(format!("{}.head", entry.id));
+        fs::write(&head, &entry.head)?;
+        File::open(&body)?.sync_all()?;
+        File::open(&head)?.sync_all()?;
+        layout::sync_folder(&folder)
     }
 
     /// Waits until all that was appended is on disk, or failed. Blocks.

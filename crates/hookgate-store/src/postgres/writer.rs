@@ -4,7 +4,8 @@
 //! A commit whose outcome nobody knows, because the connection was lost while it was under
 //! way, is looked up on the next connection, under the lock that the lost transaction held:
 //! by then it has happened or never will. What is missing is sent again under the same ids.
-//! The senders wait meanwhile, for [`AWAY_MAX`] at most; then [`Writer::hand_over`] decides.
+//! The senders wait meanwhile, for [`AWAY_MAX`] at most. Of a node with a spool they do not:
+//! what is not committed at once goes into the spool (see `drain.rs`).
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +21,11 @@ use tokio::sync::watch;
 
 use super::batch::{self, Fate, Tables};
 use super::counters::Counters;
+use super::drain::{why_of, why_unreachable};
 use super::large;
+use super::outage::Why;
 use super::queue::{Call, Entry, Queue};
+use super::spooling::Spooling;
 use crate::blobs::Blobs;
 use crate::error::Unavailable;
 use crate::lock;
@@ -65,11 +69,16 @@ pub(super) struct Desk {
     /// Why nothing can be committed, while that is so.
     pub(super) away: Mutex<Option<Unavailable>>,
     pub(super) wake: Wake,
+    /// Where events go while the database is away, if anywhere.
+    pub(super) spooling: Option<Arc<Spooling>>,
 }
 
 impl Desk {
     /// Why nothing is taken, if nothing is.
     pub(super) fn gate(&self) -> Result<(), Unavailable> {
+        if self.spooling.is_some() {
+            return Ok(());
+        }
         lock(&self.away).map_or(Ok(()), Err)
     }
 
@@ -96,10 +105,10 @@ impl Desk {
 }
 
 /// A connection with what is prepared on it.
-struct Session {
-    client: Client,
-    insert: Statement,
-    tables: Tables,
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) insert: Statement,
+    pub(super) tables: Tables,
 }
 
 /// The thread's own.
@@ -114,11 +123,20 @@ pub(super) struct Writer {
 
 /// Why a batch was not committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
+pub(super) enum Trouble {
     /// The database is away, or takes nothing now. What was sent may be there all the same.
-    Away(Unavailable),
+    Away(Unavailable, Why),
     /// It does not take this batch.
     Refused,
+}
+
+impl Trouble {
+    pub(super) fn why(self) -> Why {
+        match self {
+            Self::Away(_, why) => why,
+            Self::Refused => Why::Unreachable,
+        }
+    }
 }
 
 impl Writer {
@@ -165,11 +183,11 @@ impl Writer {
                     self.desk.set_away(None);
                     return;
                 }
-                Err(Trouble::Away(cause)) => {
+                Err(Trouble::Away(cause, _)) => {
                     self.session = None;
                     if begun.elapsed() >= patience {
                         self.desk.set_away(Some(cause));
-                        return self.hand_over(batch, cause);
+                        return self.answer_all(batch, cause);
                     }
                     self.desk.queue.rest(back_off);
                     back_off = back_off.saturating_mul(2).min(BACK_OFF_MAX);
@@ -188,31 +206,17 @@ impl Writer {
         }
     }
 
-    /// What becomes of events that could not be committed within [`AWAY_MAX`]: here a spool
-    /// takes them, under their ids. **They may be in the database all the same**; whoever
-    /// sends them again marks them so ([`Entry::again`]), and they are looked for first.
-    ///
-    /// A large body is in the database by then, if the database took it; its file goes when
-    /// the event is answered, so who takes the event over takes the file first. One that the
-    /// database did not take never comes here: `Inner::push_large` says so to its sender.
-    ///
-    /// Without one the senders are told to come back. A sender that does is recognised as a
-    /// repetition, should the event be there.
-    fn hand_over(&self, batch: Vec<Entry>, cause: Unavailable) {
-        self.answer_all(batch, cause);
-    }
-
-    fn answer_all(&self, batch: Vec<Entry>, cause: Unavailable) {
+    pub(super) fn answer_all(&self, batch: Vec<Entry>, cause: Unavailable) {
         lock(&self.desk.counters).count_failed(batch.len() as u64);
         let fate = Fate { outcome: Err(cause), is_new: false, is_taken: false };
         let fates = vec![fate; batch.len()];
         self.answer(batch, &fates);
     }
 
-    fn try_to_store(&mut self, batch: &mut Vec<Entry>) -> Result<(), Trouble> {
+    pub(super) fn try_to_store(&mut self, batch: &mut Vec<Entry>) -> Result<(), Trouble> {
         self.try_session()?;
         let Some(session) = &mut self.session else {
-            return Err(Trouble::Away(Unavailable::Failed));
+            return Err(Trouble::Away(Unavailable::Failed, Why::Unreachable));
         };
         let Session { client, insert, tables } = session;
         let registry = &self.desk.registry;
@@ -223,9 +227,7 @@ impl Writer {
                 let bytes = batch.iter().map(Entry::bytes).sum();
                 let done = Pending { records: batch.len() as u64, bytes };
                 lock(&self.desk.counters).count(done, begun.elapsed());
-                let Pending { records, bytes } = committed.unproven;
-                self.untrimmed.records = self.untrimmed.records.saturating_add(records);
-                self.untrimmed.bytes = self.untrimmed.bytes.saturating_add(bytes);
+                self.note_unproven(committed.unproven);
                 self.desk.note_listed(committed.last_seq);
                 self.answer(std::mem::take(batch), &committed.fates);
                 Ok(())
@@ -245,8 +247,19 @@ impl Writer {
         }
     }
 
+    /// So much was added to the ring of requests without proof.
+    pub(super) fn note_unproven(&mut self, added: Pending) {
+        self.untrimmed.records = self.untrimmed.records.saturating_add(added.records);
+        self.untrimmed.bytes = self.untrimmed.bytes.saturating_add(added.bytes);
+    }
+
+    /// Another connection is made for the next batch.
+    pub(super) fn forget_session(&mut self) {
+        self.session = None;
+    }
+
     /// Answers everybody who waits for a batch.
-    fn answer(&self, batch: Vec<Entry>, fates: &[Fate]) {
+    pub(super) fn answer(&self, batch: Vec<Entry>, fates: &[Fate]) {
         let mut wakers: Vec<Waker> = Vec::with_capacity(batch.len());
         for (mut entry, fate) in batch.into_iter().zip(fates) {
             if let (Ok(receipt), true, Some(adopting)) =
@@ -281,28 +294,28 @@ impl Writer {
     }
 
     /// A session, if there is none.
-    fn try_session(&mut self) -> Result<(), Trouble> {
+    pub(super) fn try_session(&mut self) -> Result<(), Trouble> {
         if self.session.as_ref().is_some_and(|it| !it.client.is_closed()) {
             return Ok(());
         }
         self.session = None;
         let client = (self.connect)().map_err(|error| {
             tracing::warn!(error = %error, "PostgreSQL cannot be reached");
-            Trouble::Away(Unavailable::Failed)
+            Trouble::Away(Unavailable::Failed, why_unreachable(&error))
         })?;
         let session = prepare(client).map_err(|error| {
             tracing::warn!(
                 code = error.code().map(SqlState::code),
                 "PostgreSQL does not take what every session begins with"
             );
-            Trouble::Away(Unavailable::Failed)
+            Trouble::Away(Unavailable::Failed, why_of(&error))
         })?;
         self.session = Some(session);
         Ok(())
     }
 
     /// Keeps the ring of requests without proof within its bounds.
-    fn trim(&mut self) {
+    pub(super) fn trim(&mut self) {
         let is_due = self.untrimmed.records > self.unproven.records_max / TRIM_PARTS
             || self.untrimmed.bytes > self.unproven.bytes_max / TRIM_PARTS;
         if !is_due {
@@ -321,7 +334,7 @@ impl Writer {
 }
 
 /// Makes a connection ready.
-fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
+pub(super) fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
     client.batch_execute(SESSION)?;
     let row = client.query_one(
         "SELECT to_regclass('hookgate.tenants') IS NOT NULL, \
@@ -334,19 +347,23 @@ fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
 }
 
 /// What an error means for a batch. Whatever is not about what was sent, passes.
-fn trouble_of(error: &postgres::Error) -> Trouble {
+pub(super) fn trouble_of(error: &postgres::Error) -> Trouble {
     let Some(code) = error.code() else {
         // Without a code the server did not say it: the connection is lost, or a value
         // cannot be sent.
         let is_ours = !error.is_closed() && std::error::Error::source(error).is_none();
-        return if is_ours { Trouble::Refused } else { Trouble::Away(Unavailable::Failed) };
+        return if is_ours {
+            Trouble::Refused
+        } else {
+            Trouble::Away(Unavailable::Failed, why_of(error))
+        };
     };
     if *code == SqlState::DISK_FULL {
-        return Trouble::Away(Unavailable::DiskFull);
+        return Trouble::Away(Unavailable::DiskFull, Why::ReadOnly);
     }
     // PostgreSQL, appendix A. 22: the value; 23: a constraint; 54: a limit of the program.
     match code.code().get(..2) {
         Some("22" | "23" | "54") => Trouble::Refused,
-        _ => Trouble::Away(Unavailable::Failed),
+        _ => Trouble::Away(Unavailable::Failed, why_of(error)),
     }
 }

@@ -144,6 +144,9 @@ pub(crate) struct Shared {
     pub(crate) index: OnceLock<Arc<Pool>>,
     /// What other nodes did; nothing if there is only this one.
     nodes: Option<Nodes>,
+    /// The database is away: nobody waits for it.
+    is_away: AtomicBool,
+    has_spool: AtomicBool,
     is_closed: AtomicBool,
     /// Last, so that its file is closed after the connections.
     scrubber: Mutex<Scrubber>,
@@ -212,6 +215,7 @@ impl Registry {
         if self.shared.is_closed.load(Ordering::Acquire) {
             return Err(Stop::Closed);
         }
+        self.shared.check_there()?;
         let transaction = writer.transaction()?;
         let (value, effects) = change(&transaction)?;
         if let Some(topic) = nodes::topic_of(&effects) {
@@ -262,6 +266,8 @@ impl Registry {
         doing: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, Stop>,
     ) -> Result<T, RegistryError> {
+        let there = self.shared.check_there().map_err(Stop::from);
+        there.map_err(|stop| stop.error(doing))?;
         let lists = lock(&self.shared.lists);
         lists.read(Sight::of(scope), read).map_err(|stop| stop.error(doing))
     }
@@ -302,6 +308,27 @@ impl Shared {
         }
     }
 
+    /// The database is away, or there again.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Release);
+    }
+
+    /// There is a spool: nobody waits for long.
+    pub(crate) fn use_spool(&self) {
+        self.has_spool.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_spool(&self) -> bool {
+        self.has_spool.load(Ordering::Acquire)
+    }
+
+    fn check_there(&self) -> Result<(), sql::Error> {
+        if self.is_away.load(Ordering::Acquire) {
+            return Err(sql::Error::Away("it is away, and the spool is in use".to_owned()));
+        }
+        Ok(())
+    }
+
     pub(crate) fn has_tenants(&self) -> bool {
         self.has_tenants.load(Ordering::Acquire)
     }
@@ -315,6 +342,7 @@ impl Shared {
         &self,
         ask: impl FnOnce(&Connection) -> Result<T, sql::Error>,
     ) -> Result<T, sql::Error> {
+        self.check_there()?;
         lock(&self.lookups).read(Sight::All, ask)
     }
 }

@@ -63,6 +63,8 @@ impl Opened {
             batch: Batch::default(),
             index: OnceLock::new(),
             nodes: self.nodes,
+            is_away: AtomicBool::new(false),
+            has_spool: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             scrubber: Mutex::new(scrubber),
         };

@@ -101,7 +101,9 @@ pub(crate) fn run(flags: &cli::Serve, environment: Environment) -> anyhow::Resul
 
     let drained = served?;
     tracing::info!(complete = drained.complete, "stopped");
-    Ok(Outcome::Done)
+    // Whoever stops a node for good has to know.
+    let left = store.spool().map_or(0, |it| it.entries);
+    Ok(if left == 0 { Outcome::Done } else { Outcome::Refused })
 }
 
 /// What the gateway is made of.

@@ -46,7 +46,14 @@ impl Bodies {
 
     pub(super) fn keep(&self, id: [u8; 16], file: &Path) -> io::Result<KeptBody> {
         let bytes = fs::metadata(file)?.len();
-        fs::rename(file, self.path(id))?;
+        match fs::rename(file, self.path(id)) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                fs::copy(file, self.path(id))?;
+                File::open(self.path(id))?.sync_all()?;
+                fs::remove_file(file)?;
+            }
+            moved => moved?,
+        }
         let kept = KeptBody { bodies: self.clone(), id, bytes, is_kept: false };
         layout::sync_folder(&self.folder)?;
         Ok(kept)

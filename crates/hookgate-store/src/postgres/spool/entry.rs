@@ -16,14 +16,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use hookgate_core::attribution::{AgentMatch, Content, OwnershipMode, Readable, Rule};
+use hookgate_core::attribution::{AgentMatch, OwnershipMode, Readable, Rule};
 use hookgate_core::received::Received;
 use hookgate_core::secret::MaskKey;
 use uuid::Uuid;
 
-use crate::head::{self, EventHead, Unreadable};
+use crate::head::{self, Unreadable};
 use crate::prepare::{self, Judged, Stamp};
 
 /// The format that is written. A newer one is not drained by this version, and not lost.
@@ -40,21 +41,21 @@ pub(crate) struct NewEntry {
 impl NewEntry {
     /// One whose owner was decided by what the node has in memory. That is checked again
     /// when it is drained.
+    #[cfg(test)]
     pub(crate) fn decided(judged: Judged<'_>, id: Uuid, mask_key: &MaskKey) -> Self {
         let received = judged.received();
         let sha256 = received.body.sha256();
         let headers = prepare::masked(received, mask_key);
         let mut event = judged.head(&Stamp { id, sha256, headers: &headers });
         event.key = judged.key(&sha256).map(head::Octets);
-        let facts = match judged {
-            Judged::Accepted(event) => Some(event.facts()),
-            Judged::Quarantined(event) => match event.content() {
-                Content::Unproven(_) | Content::Unreadable(_) => None,
-                Content::Read(_, facts, _) => Some(facts),
-            },
-        };
-        let dedupe = facts.and_then(|it| it.dedupe.as_deref());
-        Self::encode(received, &event, Wait { dedupe, is_deferred: false })
+        let mut encoded = Vec::with_capacity(1_024);
+        head::encode(&event, &mut encoded);
+        Self::stored(id, event.at, &encoded, &Wait::of(judged))
+    }
+
+    /// The same for an event that is encoded already.
+    pub(crate) fn stored(id: Uuid, at: i64, head: &[u8], wait: &Wait) -> Self {
+        Self::encode(id, at, head, (wait, false))
     }
 
     /// One whose owner cannot be decided by what the node has in memory: stored as it came,
@@ -64,24 +65,24 @@ impl NewEntry {
         let sha256 = received.body.sha256();
         let headers = prepare::masked(received, mask_key);
         let event = prepare::undecided(readable, &Stamp { id, sha256, headers: &headers });
-        let wait = Wait { dedupe: readable.facts().dedupe.as_deref(), is_deferred: true };
-        Self::encode(received, &event, wait)
+        let wait = Wait::new(received, readable.facts().dedupe.clone());
+        let mut encoded = Vec::with_capacity(1_024);
+        head::encode(&event, &mut encoded);
+        Self::encode(id, event.at, &encoded, (&wait, true))
     }
 
-    fn encode(received: &Received, event: &EventHead<'_>, wait: Wait<'_>) -> Self {
-        let mut encoded = Vec::with_capacity(1_024);
-        head::encode(event, &mut encoded);
+    fn encode(id: Uuid, at: i64, head: &[u8], (wait, is_deferred): (&Wait, bool)) -> Self {
         let record = RecordHead {
             format: FORMAT,
-            event: Slice(Cow::Owned(encoded)),
-            is_deferred: wait.is_deferred,
-            dedupe: wait.dedupe.map(Cow::Borrowed),
-            tool: received.tool.as_deref().map(Cow::Borrowed),
-            rule: RuleHead::of(received.source.rule),
+            event: Slice(Cow::Borrowed(head)),
+            is_deferred,
+            dedupe: wait.dedupe.as_deref().map(Cow::Borrowed),
+            tool: wait.tool.as_deref().map(Cow::Borrowed),
+            rule: RuleHead::of(wait.rule),
         };
-        let mut out = Vec::with_capacity(1_280);
+        let mut out = Vec::with_capacity(head.len().saturating_add(256));
         head::encode(&record, &mut out);
-        Self { id: event.id.uuid(), at: event.at, record: out }
+        Self { id, at, record: out }
     }
 
     /// The final id of the event.
@@ -90,10 +91,23 @@ impl NewEntry {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Wait<'a> {
-    dedupe: Option<&'a str>,
-    is_deferred: bool,
+/// What an entry has beside the head of its event.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    dedupe: Option<String>,
+    tool: Option<Arc<str>>,
+    rule: Rule,
+}
+
+impl Wait {
+    /// Of a judged request.
+    pub(crate) fn of(judged: Judged<'_>) -> Self {
+        Self::new(judged.received(), judged.facts().and_then(|it| it.dedupe.clone()))
+    }
+
+    fn new(received: &Received, dedupe: Option<String>) -> Self {
+        Self { dedupe, tool: received.tool.clone(), rule: received.source.rule }
+    }
 }
 
 /// An entry that was read back.

@@ -9,7 +9,7 @@ use super::super::{Registry, RegistryError};
 use super::{Opened, WhoError, read_or_make, who};
 use crate::error::OpenError;
 use crate::postgres::migrations::migrate;
-use crate::postgres::{Listed, Listener, PgSettings};
+use crate::postgres::{Listed, Listener, PgSettings, STATEMENT_MAX};
 use crate::rejections::now;
 use crate::sql::{self, Connect, Connection, Sight, blocking};
 
@@ -24,7 +24,13 @@ impl Registry {
     ///
     /// An [`OpenError`].
     pub fn open_postgres(settings: &PgSettings) -> Result<Self, OpenError> {
-        Self::open_with(&connections(settings, "registry"))
+        let lookups = match settings.spool {
+            None => settings.clone(),
+            // Requests wait for it, and have another way.
+            Some(_) => settings.clone().answering_within(STATEMENT_MAX),
+        };
+        let lookups = connections(&lookups, "registry");
+        blocking(|| Self::open_now(&connections(settings, "registry"), &lookups))
     }
 
     /// Hears from now on what other nodes change, until the listener is dropped. A store does
@@ -51,12 +57,7 @@ impl Registry {
         Listener::start(self.clone(), connections(settings, "listen"), listed)
     }
 
-    /// The same with whatever makes connections.
-    pub(crate) fn open_with(connect: &Connect) -> Result<Self, OpenError> {
-        blocking(|| Self::open_now(connect))
-    }
-
-    fn open_now(connect: &Connect) -> Result<Self, OpenError> {
+    fn open_now(connect: &Connect, lookups: &Connect) -> Result<Self, OpenError> {
         let mut client = connect().map_err(OpenError::postgres)?;
         migrate(&mut client)?;
         drop(client);
@@ -78,7 +79,7 @@ impl Registry {
             mask_key,
             memory,
             writer,
-            lookups: connection(),
+            lookups: Connection::postgres(lookups.clone()),
             lists: connection(),
             nodes: Some(Nodes::new(versions)),
             // Nodes have no files in common.
