@@ -21,6 +21,7 @@ mod ledger;
 mod ledger_model;
 mod maintenance;
 mod node;
+mod outage;
 mod overdue;
 mod proxy;
 mod recordings;
