@@ -167,7 +167,7 @@ impl Blobs {
         id: [u8; 16],
         to: impl FnOnce(&std::path::Path) -> io::Result<T>,
     ) -> io::Result<T> {
-        let given = to(&self.layout.unkept_blob(id))?;
+        let given = to(&self.shelf.unkept_file(id))?;
         self.claim(id);
         Ok(given)
     }

@@ -47,33 +47,20 @@ pub(super) fn adopted_for_good(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use hookgate_core::event::{Claim, ClaimKind};
     use hookgate_core::tenant::TenantId;
     use hookgate_core::time::Timestamp;
-    use hookgate_testpg::{Cluster, Database};
-    use postgres::NoTls;
+    use hookgate_testpg::Cluster;
     use tokio::sync::watch;
 
     use crate::ledger::Ledger;
-    use crate::postgres::listen::Listener;
+    use crate::postgres::PgSettings;
     use crate::registry::{Binding, Registry};
-    use crate::sql::Connect;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn connect(database: &Database<'_>) -> Connect {
-        let url = database.url();
-        Arc::new(move || {
-            let mut client = postgres::Client::connect(&url, NoTls)?;
-            client.batch_execute("SET search_path = hookgate")?;
-            Ok(client)
-        })
-    }
-
-    fn node(connect: &Connect) -> (Registry, Ledger) {
-        let registry = Registry::open_with(connect).unwrap();
+    fn node(settings: &PgSettings) -> (Registry, Ledger) {
+        let registry = Registry::open_postgres(settings).unwrap();
         let ledger = Ledger::new(&registry, watch::Sender::new(0).subscribe());
         (registry, ledger)
     }
@@ -86,12 +73,11 @@ mod tests {
     fn what_another_node_adopted_or_bound_is_known_here() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let database = Cluster::shared().database();
-        let connect = connect(&database);
-        let ((here, _), (there, ledger)) = (node(&connect), node(&connect));
+        let settings = PgSettings::parse(&database.url()).unwrap();
+        let ((here, _), (there, ledger)) = (node(&settings), node(&settings));
         let acme = TenantId::parse("acme").unwrap();
         runtime.block_on(here.add_tenant(acme.clone(), "Acme".to_owned(), NOW)).unwrap();
-        let _listener =
-            Listener::start(there.clone(), Arc::clone(&connect), Arc::new(|_| ())).unwrap();
+        let _listener = there.listen(&settings).unwrap();
         let begun = std::time::Instant::now();
         let until = |is_so: &dyn Fn() -> bool| {
             while !is_so() {

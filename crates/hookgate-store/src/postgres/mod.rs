@@ -23,7 +23,6 @@ mod large;
 pub(crate) mod listen;
 pub(crate) mod migrations;
 mod opening;
-#[expect(dead_code, reason = "no node has a spool yet")]
 mod outage;
 mod pieces;
 mod pool;

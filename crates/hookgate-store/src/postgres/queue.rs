@@ -51,7 +51,6 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An event that was written down elsewhere, under its final id: stored unless it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no node has a spool yet"))]
     pub(super) fn again(
         head: Vec<u8>,
         payload: Bytes,
