@@ -96,7 +96,7 @@ pub use options::{
     RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring, Share,
     UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
-pub use postgres::check_postgres;
+pub use postgres::{SpoolContents, check_postgres, look_at_spool};
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{

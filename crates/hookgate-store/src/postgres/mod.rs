@@ -73,6 +73,7 @@ pub use self::role::{APP_ROLE, RoleError, ensure_role};
 pub use self::seed::{
     SEED_INTEGRATIONS_MAX, SeedError, SeedIntegration, SeedIntegrations, seed_integrations,
 };
+pub use self::spool::{SpoolContents, look_at_spool};
 pub use self::url::{PgSettings, PgUrlError, is_url};
 pub(crate) use self::writer::Connect;
 use self::writer::Desk;

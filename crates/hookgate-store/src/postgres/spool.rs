@@ -10,6 +10,7 @@
 //! | `drained` | up to where everything is in the database |
 //! | `lost/` | tails that were never acknowledged |
 //! | `damaged/` | segments with damage, kept when the others go |
+//! | `refused/` | events that no database takes |
 //!
 //! What holds:
 //!
@@ -23,6 +24,7 @@
 mod bodies;
 mod entry;
 mod judge;
+mod look;
 mod mark;
 
 use std::collections::VecDeque;
@@ -44,6 +46,7 @@ use hookgate_journal::{
 use self::bodies::Bodies;
 pub(crate) use self::bodies::KeptBody;
 use self::entry::Sketch;
+pub use self::look::{SpoolContents, look_at_spool};
 pub(crate) use self::entry::{Entry, EntryBody, NewEntry, Wait};
 use self::mark::Mark;
 use crate::error::{OpenError, ReadError, Unavailable};

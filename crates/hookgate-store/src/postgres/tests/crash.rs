@@ -132,3 +132,27 @@ fn a_server_that_stays_away_is_said_and_noticed_when_it_is_back() {
     assert!(!receipt.is_duplicate(), "what nobody got a receipt for was not there");
     assert_eq!(number(&mut database.connect(), "SELECT count(*) FROM hookgate.events"), 2);
 }
+
+#[test]
+fn a_commit_whose_answer_is_lost_goes_through_the_spool_and_is_stored_once() {
+    let cluster = Cluster::shared();
+    let database = database(cluster);
+    let proxy = Proxy::to(cluster.port());
+    let url = database.tcp_url();
+    let url = url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", proxy.port));
+    let bench = Bench::spooling(&url);
+    for (round, cut) in (1..).zip([Cut::Before, Cut::After, Cut::After, Cut::Before]) {
+        proxy.cut(cut);
+        let receipt = bench.append(&Call::end(&format!("c{round}"), "1")).unwrap();
+        assert!(proxy.has_cut());
+        while bench.node.spool().is_none_or(|it| it.state != "ok") {
+            std::thread::yield_now();
+        }
+        let mut client = database.connect();
+        assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.events"), round, "{cut:?}");
+        assert_eq!(number(&mut client, "SELECT count(*) FROM hookgate.repetitions"), 0);
+        let id = "SELECT count(*) FROM hookgate.events WHERE id = $1";
+        let found: i64 = client.query_one(id, &[&receipt.id().0]).unwrap().get(0);
+        assert_eq!(found, 1, "{cut:?}");
+    }
+}

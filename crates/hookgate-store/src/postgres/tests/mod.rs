@@ -12,7 +12,6 @@ mod proxy;
 mod rings;
 
 use std::future::Future;
-use std::path::Path;
 
 use hookgate_testpg::{Cluster, Database};
 use postgres::Client;
@@ -46,8 +45,20 @@ impl Bench {
     }
 
     fn with(url: &str, options: Options) -> Self {
+        Self::of(url, options, false)
+    }
+
+    /// With a spool.
+    fn spooling(url: &str) -> Self {
+        Self::of(url, Options::default(), true)
+    }
+
+    fn of(url: &str, options: Options, has_spool: bool) -> Self {
         let folder = TempDir::new().unwrap();
-        let node = open(url, folder.path(), options);
+        let spool = has_spool.then(|| folder.path().join("spool"));
+        let settings = PgSettings::parse(url).unwrap();
+        let settings = settings.in_folder(folder.path().to_owned(), spool);
+        let node = Node::open(&settings, options, hookgate_journal::wake_inline()).unwrap();
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         Self { node, folder, runtime }
@@ -60,11 +71,6 @@ impl Bench {
     fn append(&self, call: &Call) -> Result<Receipt, Unavailable> {
         self.wait(self.node.append(&call.accepted(), None))
     }
-}
-
-fn open(url: &str, folder: &Path, options: Options) -> Node {
-    let settings = PgSettings::parse(url).unwrap().in_folder(folder.to_owned(), None);
-    Node::open(&settings, options, hookgate_journal::wake_inline()).unwrap()
 }
 
 /// One number out of the database.

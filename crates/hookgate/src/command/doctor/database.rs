@@ -1,8 +1,42 @@
 //! The database, where the store is in one: whether it can be used, and how safely.
 
+use std::path::Path;
+
 use hookgate_store::PgSettings;
 
 use super::report::Report;
+
+/// What is in the spool.
+fn contents(folder: &Path, report: &mut Report) {
+    let found = match hookgate_store::look_at_spool(folder) {
+        Ok(found) => found,
+        Err(error) => {
+            return report.fail(
+                "spool",
+                format!("{} cannot be read: {error}", folder.display()),
+                "look at the disk, and at who may read the folder",
+            );
+        }
+    };
+    if found.damaged > 0 || found.refused > 0 {
+        report.warn(
+            "spool",
+            format!(
+                "{} damaged stretches, and {} events that the database did not take",
+                found.damaged, found.refused
+            ),
+            "they are kept in its folders `damaged` and `refused`: docs/outage.md",
+        );
+    }
+    match found.oldest_at {
+        Some(oldest) => report.warn(
+            "spool",
+            format!("{} events wait in it, the oldest since {oldest}", found.entries),
+            "a running node drains them when the database is back; do not remove the folder",
+        ),
+        None => report.pass("spool", "nothing waits in it".to_owned()),
+    }
+}
 
 /// Connects, and says what there is to say. Changes nothing there.
 pub(super) fn check(settings: &PgSettings, report: &mut Report) {
@@ -46,6 +80,7 @@ pub(super) fn check(settings: &PgSettings, report: &mut Report) {
                 ),
                 None => report.pass("spool", format!("in {}", folder.display())),
             }
+            contents(folder, report);
         }
     }
 }
