@@ -207,6 +207,14 @@ impl Journal {
         self.queue.append(log, head, payload)
     }
 
+    /// Gives the next record this sequence number, and the ones behind it those that follow.
+    /// For who writes the copy of another journal: numbers may be left out, and those that a
+    /// write which never finished had taken are given again. The number is above that of
+    /// every committed record, and nothing waits for the disk.
+    pub fn number_next(&self, seq: u64) {
+        self.queue.number_next(seq);
+    }
+
     /// Whether the record with this sequence number was accepted and then failed, in
     /// this process: it will never be in its log. (The newest 65,536 runs of failed
     /// numbers are remembered.)

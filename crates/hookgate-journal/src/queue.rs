@@ -341,6 +341,11 @@ impl Queue {
         self.durable_seq.load(Ordering::Acquire)
     }
 
+    /// Goes on with this number.
+    pub(crate) fn number_next(&self, seq: u64) {
+        lock(&self.state).next_seq = seq;
+    }
+
     pub(crate) fn next_seq(&self) -> u64 {
         lock(&self.state).next_seq
     }

@@ -53,6 +53,9 @@ impl Archive {
     /// An [`OpenError`], whose sentence says what to do.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let layout = Layout::new(folder);
+        if layout.copying().exists() {
+            return Err(OpenError::Unfinished(folder.display().to_string()));
+        }
         registry::check_version(&layout.registry())?;
         let options = Options::default();
         let reader = open_reader(&layout, &options)?;

@@ -37,6 +37,9 @@ pub enum OpenError {
     /// A file that cannot be made anew is damaged.
     #[error("{} is damaged: restore it from a backup (`hookgate store backup` makes one)", .0.display())]
     Corrupt(PathBuf),
+    /// A copy into it was begun and not finished.
+    #[error("{0} holds a copy that is not finished: run the same `hookgate store copy` again")]
+    Unfinished(String),
     /// The bounds are not possible.
     #[error("the store's settings are not possible: {0}")]
     Settings(&'static str),

@@ -7,7 +7,7 @@
 //!
 //! | key | in | value |
 //! |---|---|---|
-//! | `k` | all | what it is: 1 event, 2 repetition, 3 refused request, 4 settlement |
+//! | `k` | all | what it is: 1 event, 2 repetition, 3 refused request, 4 settlement, 5 nothing |
 //! | `id` | all | 16 bytes: the id; of a settlement, the refused request's |
 //! | `at` | all | when it was received, in milliseconds since 1970 |
 //! | `s`, `p` | 1 3 | source, provider |
@@ -57,6 +57,9 @@ pub(crate) const REPETITION: u8 = 2;
 pub(crate) const REJECTION: u8 = 3;
 /// A refused request became an event.
 pub(crate) const SETTLEMENT: u8 = 4;
+
+/// Nothing: it only holds the last place that another store gave, in a copy of that store.
+pub(crate) const NOTHING: u8 = 5;
 
 /// A head that is not written as this module writes it.
 #[derive(Debug, thiserror::Error)]
@@ -217,6 +220,13 @@ pub(crate) struct RepetitionHead<'a> {
     pub(crate) of: u64,
     #[serde(rename = "o")]
     pub(crate) original: Octets<16>,
+}
+
+/// The head of nothing.
+#[derive(serde::Serialize)]
+pub(crate) struct NothingHead {
+    #[serde(rename = "k")]
+    pub(crate) record: u8,
 }
 
 /// The head of a settlement.

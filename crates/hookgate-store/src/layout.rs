@@ -121,6 +121,11 @@ impl Layout {
         self.root.join("index.sqlite")
     }
 
+    /// Says that a copy into this folder is not finished, and of which store it is.
+    pub(crate) fn copying(&self) -> PathBuf {
+        self.root.join("copying")
+    }
+
     pub(crate) fn registry(&self) -> PathBuf {
         self.root.join("registry.sqlite")
     }

@@ -38,6 +38,9 @@ use crate::store::Wake;
 /// made again; then what can.
 pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner, OpenError> {
     let layout = Layout::new(folder);
+    if layout.copying().exists() {
+        return Err(OpenError::Unfinished(folder.display().to_string()));
+    }
     registry::check_version(&layout.registry())?;
     layout::create_folder(folder).map_err(|error| OpenError::io("creating", folder, error))?;
     let (journal, recovery) = open_journal(&layout, &options, wake)?;

@@ -27,8 +27,9 @@ pub(crate) use rusqlite::types::{FromSql, Value, ValueRef};
 
 pub(crate) use self::error::{Error, OptionalExtension};
 use self::session::Session;
-pub(crate) use self::session::{Connect, ROLE, Sight, blocking, may_block};
+pub(crate) use self::session::{Connect, REGISTRY_LOCK, ROLE, Sight, blocking, may_block};
 pub(crate) use self::topic::{CHANNEL, Topic};
+pub(crate) use self::value::{Bound, read as value_of};
 
 /// The values of a statement's placeholders, in order.
 macro_rules! params {

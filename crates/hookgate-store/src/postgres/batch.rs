@@ -30,7 +30,7 @@ use crate::receipt::Receipt;
 use crate::record::EventId;
 
 /// The lock of events: whoever gives places holds it. "hkge" in ASCII.
-pub(super) const EVENTS_LOCK: i64 = 0x686b_6765;
+pub(crate) const EVENTS_LOCK: i64 = 0x686b_6765;
 
 /// What a batch does to the database.
 #[derive(Debug, Default)]
@@ -93,6 +93,8 @@ struct Said {
 pub(super) struct Tables {
     pub(super) tenants: bool,
     pub(super) conversations: bool,
+    /// Keys of events that are gone, from a store that was copied into this one.
+    pub(super) dropped_keys: bool,
 }
 
 /// Commits a batch.
@@ -134,11 +136,18 @@ fn ask(client: &mut Client, tables: Tables, batch: &[Entry]) -> Result<Said, pos
         batch.iter().filter_map(|it| it.row.key.as_ref()).map(|it| &it[..]).collect();
     // Writing into a text cannot fail.
     if !keys.is_empty() {
+        let keys = hex_array(keys);
         let _ = write!(
             sql,
-            "; SELECT 'key', dedupe, seq, id, head FROM events WHERE dedupe = ANY({})",
-            hex_array(keys)
+            "; SELECT 'key', dedupe, seq, id, head FROM events WHERE dedupe = ANY({keys})"
         );
+        if tables.dropped_keys {
+            let _ = write!(
+                sql,
+                "; SELECT 'dropped', key, seq, encode(id, 'hex'), digest FROM dropped_keys \
+                 WHERE key = ANY({keys})"
+            );
+        }
     }
     let again: Vec<Uuid> = batch.iter().filter(|it| it.may_be_there).map(|it| it.id).collect();
     if !again.is_empty() {
@@ -196,6 +205,12 @@ impl Said {
                     head.sha256.0.first_chunk().copied()
                 });
                 self.keys.insert(key, Known { seq, id, digest });
+            }
+            [Some("dropped"), Some(key), Some(seq), Some(id), Some(digest)] => {
+                let Some(key) = bytes(key).and_then(|it| it.try_into().ok()) else { return };
+                let (Ok(seq), Ok(id)) = (seq.parse(), id.parse()) else { return };
+                let digest = bytes(digest).and_then(|it| it.try_into().ok());
+                self.keys.entry(key).or_insert(Known { seq, id, digest });
             }
             [Some("there"), Some(id), Some(seq), Some(head)] => {
                 let (Ok(id), Ok(seq)) = (id.parse::<Uuid>(), seq.parse()) else { return };

@@ -39,7 +39,7 @@ use crate::rejections::now;
 use crate::retention::{Retention, targets, unswept};
 
 /// The lock of the node that erases.
-const ERASER_LOCK: i64 = 0x484b_4745;
+pub(crate) const ERASER_LOCK: i64 = 0x484b_4745;
 
 /// What an erasure changes, made free for others.
 const VACUUM: &str = "VACUUM hookgate.events, hookgate.blobs, hookgate.repetitions, \

@@ -60,8 +60,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::append::UPLOADS_MAX;
+pub(crate) use self::batch::EVENTS_LOCK;
 pub use self::check::check as check_postgres;
 use self::connect::PORT_OF_POOLERS;
+pub(crate) use self::erase::ERASER_LOCK;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
 pub(crate) use self::listen::Listed;
@@ -74,6 +76,7 @@ pub use self::seed::{
     SEED_INTEGRATIONS_MAX, SeedError, SeedIntegration, SeedIntegrations, seed_integrations,
 };
 pub use self::spool::{SpoolContents, look_at_spool};
+pub(crate) use self::statement::storable;
 pub use self::url::{PgSettings, PgUrlError, is_url};
 pub(crate) use self::writer::Connect;
 use self::writer::Desk;

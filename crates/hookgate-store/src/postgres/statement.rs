@@ -36,7 +36,7 @@ SELECT * FROM unnest($27::bigint[], $28::text[], $29::text[], $30::text[], $31::
 
 /// A text as PostgreSQL can hold it: it knows no character of the number zero. The exact
 /// text is in the head.
-pub(super) fn storable(text: &str) -> Cow<'_, str> {
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
     } else {

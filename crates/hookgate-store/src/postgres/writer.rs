@@ -341,7 +341,14 @@ pub(super) fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
          to_regclass('hookgate.conversations') IS NOT NULL",
         &[],
     )?;
-    let tables = Tables { tenants: row.try_get(0)?, conversations: row.try_get(1)? };
+    let (tenants, conversations) = (row.try_get(0)?, row.try_get(1)?);
+    let mut dropped_keys = false;
+    if tenants {
+        let ask = "SELECT EXISTS (SELECT FROM dropped_keys)";
+        let row = large::transact(&mut client, |client| client.query_one(ask, &[]))?;
+        dropped_keys = row.try_get(0)?;
+    }
+    let tables = Tables { tenants, conversations, dropped_keys };
     let insert = batch::prepare(&mut client)?;
     Ok(Session { client, insert, tables })
 }

@@ -85,7 +85,7 @@ use self::memory::{Effect, Memory};
 use self::nodes::Nodes;
 pub(crate) use self::nodes::POLL;
 pub use self::opening::open_registry;
-pub(crate) use self::opening::{check_version, open};
+pub(crate) use self::opening::{COPYING, check_version, open, open_tables};
 pub use self::recording::{
     LeasedRecording, NewRecording, Recording, RecordingCounts, RecordingFilter, RecordingId,
     RecordingState, Unfetched,

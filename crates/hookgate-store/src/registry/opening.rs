@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::sqlite::open_registry;
-pub(crate) use self::sqlite::{check_version, open};
+pub(crate) use self::sqlite::{check_version, open, open_tables};
 use super::batch::Batch;
 use super::memory::Memory;
 use super::nodes::Nodes;
@@ -75,6 +75,12 @@ impl Opened {
 /// Who the store is: read, or drawn if nobody did so before.
 fn read_or_make(connection: &mut Connection) -> Result<(Vec<u8>, Vec<u8>), WhoError> {
     let transaction = connection.transaction()?;
+    let unfinished = "SELECT value FROM meta WHERE name = ?1";
+    let unfinished: Option<Vec<u8>> =
+        transaction.query_row(unfinished, [COPYING], |row| row.get(0)).optional()?;
+    if unfinished.is_some() {
+        return Err(WhoError::Unfinished);
+    }
     let value = |name: &str, fresh: &[u8]| -> Result<Vec<u8>, Error> {
         let select = "SELECT value FROM meta WHERE name = ?1";
         if let Some(value) = transaction.query_row(select, [name], |row| row.get(0)).optional()? {
@@ -93,7 +99,12 @@ fn read_or_make(connection: &mut Connection) -> Result<(Vec<u8>, Vec<u8>), WhoEr
     Ok((mask_key, store_id))
 }
 
+/// The name in `meta` of what says that a copy into this store is not finished.
+pub(crate) const COPYING: &str = "copying";
+
 enum WhoError {
+    /// It is a copy that was not finished.
+    Unfinished,
     Database(Error),
     Random(io::Error),
 }

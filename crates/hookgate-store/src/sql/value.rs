@@ -10,10 +10,10 @@ type Fault = Box<dyn Error + Sync + Send>;
 
 /// A value for a placeholder, of whatever type PostgreSQL finds that it has.
 #[derive(Debug)]
-pub(super) struct Bound<'a>(ToSqlOutput<'a>);
+pub(crate) struct Bound<'a>(ToSqlOutput<'a>);
 
 impl<'a> Bound<'a> {
-    pub(super) fn of(value: &'a dyn rusqlite::ToSql) -> Result<Self, rusqlite::Error> {
+    pub(crate) fn of(value: &'a dyn rusqlite::ToSql) -> Result<Self, rusqlite::Error> {
         value.to_sql().map(Self)
     }
 
@@ -67,7 +67,7 @@ impl ToSql for Bound<'_> {
 }
 
 /// What stands in a column, in the types of SQLite.
-pub(super) fn read(row: &postgres::Row, place: usize) -> Result<ValueRef<'_>, postgres::Error> {
+pub(crate) fn read(row: &postgres::Row, place: usize) -> Result<ValueRef<'_>, postgres::Error> {
     let raw: Option<Raw<'_>> = row.try_get(place)?;
     Ok(raw.map_or(ValueRef::Null, |it| it.0))
 }

@@ -65,6 +65,7 @@ impl Registry {
         let mut writer = connection();
         let made = read_or_make(&mut writer).map_err(|error| match error {
             WhoError::Database(error) => OpenError::postgres(error),
+            WhoError::Unfinished => OpenError::Unfinished(PLACE.to_owned()),
             WhoError::Random(error) => OpenError::Postgres(error),
         })?;
         let (store_id, mask_key) = who(made, Path::new(PLACE))?;

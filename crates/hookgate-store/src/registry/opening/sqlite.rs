@@ -354,6 +354,7 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
     let mut writer = sql::Connection::sqlite(writer);
     let made = read_or_make(&mut writer).map_err(|error| match error {
         WhoError::Database(error) => failed("reading")(error.into()),
+        WhoError::Unfinished => OpenError::Unfinished(path.display().to_string()),
         WhoError::Random(error) => OpenError::io("drawing a key for", path, error),
     })?;
     let (store_id, mask_key) = who(made, path)?;
@@ -379,6 +380,18 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         recordings: Some(Layout::new(path.parent().unwrap_or(path)).recordings()),
     };
     Ok(opened.registry())
+}
+
+/// Opens the database of the registry at `path`, creating or migrating its tables, and leaves
+/// them as they are: without a key and an id if they are new.
+pub(crate) fn open_tables(path: &Path) -> Result<Connection, OpenError> {
+    layout::create_private(path).map_err(|error| OpenError::io("creating", path, error))?;
+    let failed = |doing| move |error| OpenError::database(doing, path, error);
+    let mut connection = Connection::open(path).map_err(failed("opening"))?;
+    prepare_writer(&connection).map_err(failed("opening"))?;
+    let version = version_of(&connection, path)?;
+    migrate(&mut connection, version).map_err(failed("migrating"))?;
+    Ok(connection)
 }
 
 /// Opens the registry of an existing store without the folder's lock, beside a gateway that
