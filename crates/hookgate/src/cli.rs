@@ -403,6 +403,19 @@ pub(crate) enum Store {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Move to another kind of store, or another place: copy everything. No gateway may run.
+    Copy {
+        /// Folder of the store, or postgres://…
+        #[arg(long, value_name = "FOLDER|URL")]
+        from: StoreText,
+        /// A folder that does not exist yet, or postgres://… of an empty database; or what an earlier
+        /// run has left.
+        #[arg(long, value_name = "FOLDER|URL")]
+        to: StoreText,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The store's folder.

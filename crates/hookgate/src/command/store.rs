@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use hookgate_store::{Progress, Report};
+use hookgate_store::{Copied, CopyPlace, Progress, Report};
 use serde_json::json;
 
 use crate::cli::{Folder, Store};
-use crate::config;
+use crate::config::{self, Place, RawConfig, StoreText};
 use crate::environment::Environment;
 use crate::exit::Outcome;
 use crate::output::{line, remark};
@@ -25,6 +25,7 @@ pub(crate) fn run(command: &Store, environment: &Environment) -> anyhow::Result<
         Store::Check { folder: it, json } => check(&folder(it)?, *json),
         Store::Rebuild { folder: it } => rebuild(&folder(it)?),
         Store::Backup { target, folder: it } => backup(&folder(it)?, target),
+        Store::Copy { from, to, json } => copy(from, to, *json, environment),
     }
 }
 
@@ -111,6 +112,65 @@ fn backup(folder: &Path, target: &Path) -> anyhow::Result<Outcome> {
         target.display()
     ))?;
     Ok(Outcome::Done)
+}
+
+fn copy(
+    from: &StoreText,
+    to: &StoreText,
+    as_json: bool,
+    environment: &Environment,
+) -> anyhow::Result<Outcome> {
+    let (raw, _) = RawConfig::read(None)?;
+    let place = |text| config::place(&raw.store, config::text(Some(text)), environment);
+    let (from, to) = (place(from)?, place(to)?);
+    let mut meter = Meter::new();
+    let note = |it| meter.show(it);
+    // A connection to a database has a runtime of its own, and none may be around it.
+    let copied = std::thread::scope(|scope| {
+        let copying = scope.spawn(|| hookgate_store::copy(&of(&from), &of(&to), note));
+        copying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    meter.end();
+    let copied = copied.with_context(|| format!("cannot copy {from} to {to}"))?;
+    if as_json {
+        line(told(&copied))?;
+        return Ok(Outcome::Done);
+    }
+    if copied.resumed_after > 0 {
+        line(format_args!("Went on behind place {}.", copied.resumed_after))?;
+    }
+    let rows: u64 = copied.tables.iter().map(|it| it.1).sum();
+    line(format_args!(
+        "{} events, {} repetitions and {rows} rows of the registry are in {to}, compared with {from}.",
+        copied.events, copied.repetitions
+    ))?;
+    line(
+        "The master key and the operator's token are in no store: the copy needs the same \
+         HOOKGATE_MASTER_KEY. Requests that were refused are not copied.",
+    )?;
+    Ok(Outcome::Done)
+}
+
+fn of(place: &Place) -> CopyPlace {
+    match place {
+        Place::Folder(path) => CopyPlace::Folder(path.clone()),
+        Place::Postgres(settings) => CopyPlace::Postgres(settings.clone()),
+    }
+}
+
+fn told(copied: &Copied) -> serde_json::Value {
+    let tables: serde_json::Map<_, _> =
+        copied.tables.iter().map(|(name, rows)| ((*name).to_owned(), json!(rows))).collect();
+    json!({
+        "events": copied.events,
+        "repetitions": copied.repetitions,
+        "large_bodies": copied.large_bodies,
+        "bytes": copied.bytes,
+        "last_seq": copied.last_seq,
+        "resumed_after": copied.resumed_after,
+        "tables": tables,
+        "digest": copied.digest,
+    })
 }
 
 /// Shows how far long work is, on a terminal in one line, else now and then.

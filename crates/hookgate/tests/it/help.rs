@@ -94,6 +94,7 @@ fn every_command_has_a_help() {
         "store check",
         "store rebuild",
         "store backup",
+        "store copy",
         "secret new",
         "secret rewrap",
         "events release",

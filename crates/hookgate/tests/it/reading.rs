@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, PATIENCE};
 
@@ -108,6 +108,45 @@ fn a_store_is_checked_rebuilt_and_backed_up() {
     bench.done(&["store", "rebuild", "--store", "copy"]);
     assert_eq!(bench.done(&["events", "list", "--store", "copy"]), before);
     assert_eq!(bench.run(&["store", "check", "--store", "nowhere"]).code, 1);
+}
+
+#[test]
+fn a_store_is_copied_and_a_copy_that_was_stopped_goes_on() {
+    let bench = Bench::new();
+    let gateway = bench.serve(&["--dev"]);
+    for _ in 0..3 {
+        bench.done(&["send", "tawk"]);
+    }
+    let from_to = ["store", "copy", "--from", "hookgate.data", "--to", "copy", "--json"];
+    let refused = bench.run(&from_to);
+    assert_eq!(refused.code, 1, "the gateway runs");
+    gateway.stop();
+    let before = bench.done(&["events", "list", "--store", "hookgate.data"]);
+
+    let copied: Value = serde_json::from_str(&bench.done(&from_to)).unwrap();
+    assert_eq!((&copied["events"], &copied["resumed_after"]), (&json!(3), &json!(0)), "{copied}");
+    assert_eq!(bench.done(&["events", "list", "--store", "copy"]), before);
+    bench.done(&["store", "check", "--store", "copy"]);
+    let refused = bench.run(&from_to);
+    assert!(refused.code == 1 && refused.err.contains("not empty"), "{refused:?}");
+
+    // As a run that was stopped before its end leaves it.
+    let marker = bench.path().join("copy/copying");
+    std::fs::write(&marker, "").unwrap();
+    let refused = bench.run(&["events", "list", "--store", "copy"]);
+    assert!(refused.err.contains("not finished"), "{refused:?}");
+    let copied: Value = serde_json::from_str(&bench.done(&from_to)).unwrap();
+    assert!(copied["events"] == 3 && copied["resumed_after"] != 0, "{copied}");
+    assert_eq!(bench.done(&["events", "list", "--store", "copy"]), before);
+
+    std::fs::write(&marker, "00").unwrap();
+    let refused = bench.run(&from_to);
+    assert!(refused.err.contains("copy of another store"), "{refused:?}");
+
+    let wrong = "postgres://nobody:canary-9d2e@127.0.0.1:1/none";
+    let refused = bench.run(&["store", "copy", "--from", "hookgate.data", "--to", wrong]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("127.0.0.1:1") && !refused.err.contains("canary"), "{refused:?}");
 }
 
 #[test]
