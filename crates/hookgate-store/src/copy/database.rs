@@ -206,7 +206,7 @@ impl Database {
             }
             for row in &rows {
                 let values: Result<Vec<Value>, CopyError> =
-                    (0..columns.len()).map(|it| Ok(value_of(row, it)?.try_into_value()?)).collect();
+                    (0..columns.len()).map(|it| value_of(row, it)?.try_into_value()).collect();
                 sink(values?)?;
             }
         }
@@ -231,9 +231,8 @@ impl Database {
              FROM adopted ORDER BY seq",
             &[],
         )?;
-        let row = |row: &postgres::Row| {
-            (0..7).map(|it| Ok(value_of(row, it)?.try_into_value()?)).collect()
-        };
+        let row =
+            |row: &postgres::Row| (0..7).map(|it| value_of(row, it)?.try_into_value()).collect();
         rows.iter().map(row).collect()
     }
 

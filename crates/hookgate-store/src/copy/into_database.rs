@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use postgres::Client;
 use postgres::types::ToSql;
@@ -254,9 +255,11 @@ impl IntoDatabase {
             tallies.push(tally.end());
             let highest = if table.is_numbered { source.highest(table)? } else { 0 };
             if highest > 0 {
-                numbers.push_str(&format!(
+                // Writing into a text cannot fail.
+                let _ = write!(
+                    numbers,
                     "SELECT setval(pg_get_serial_sequence('hookgate.{name}', 'n'), {highest}); "
-                ));
+                );
             }
         }
         self.write_adopted(source)?;

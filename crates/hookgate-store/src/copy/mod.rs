@@ -192,7 +192,7 @@ pub fn copy(
 ) -> Result<Copied, CopyError> {
     let mut source = Side::open(from)?;
     let id = source.store_id()?;
-    let mut target = Target::begin(to, id)?;
+    let mut target = Target::begin(to, &id)?;
     let after = target.last()?;
     let last_seq = source.last_seq()?;
     if after > last_seq {
@@ -433,11 +433,11 @@ impl Side {
 
 impl Target {
     /// Begins a copy of this store, or goes on with it.
-    fn begin(place: &CopyPlace, id: Vec<u8>) -> Result<Self, CopyError> {
+    fn begin(place: &CopyPlace, id: &[u8]) -> Result<Self, CopyError> {
         Ok(match place {
-            CopyPlace::Folder(path) => Self::Folder(Box::new(IntoFolder::begin(path, &id)?)),
+            CopyPlace::Folder(path) => Self::Folder(Box::new(IntoFolder::begin(path, id)?)),
             CopyPlace::Postgres(settings) => {
-                Self::Database(Box::new(IntoDatabase::begin(settings, &id)?))
+                Self::Database(Box::new(IntoDatabase::begin(settings, id)?))
             }
         })
     }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use hookgate_core::tenant::Scope;
+use hookgate_core::time::Timestamp;
 use hookgate_store::{
     Conversation, ConversationFilter, Copied, CopyError, CopyPlace, DeliveryFilter, Event,
     EventFilter, OpenError, Options, PgSettings, Rows, SealedKey, Store, ToolCallFilter,
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::bench::{ALL, Bench, Call, Kind, blob, bytes_of, open};
+use crate::bench::{ALL, Bench, Call, Kind, NOON, blob, bytes_of, files, open};
 use crate::database::{Tables, node, outside, with_tables};
 use crate::deliveries::{self, DOWN, OK, lease, settle};
 use crate::registry::{NOW, credential, tenant};
@@ -42,6 +43,8 @@ async fn fill(bench: &Bench) {
     }
     for _ in 0..3 {
         receive(bench, &call("a", "agent-acme", "1")).await;
+        // Of what is erased in the end.
+        receive(bench, &call("b", "agent-other", "2")).await;
     }
     // The same key with other bytes, and one that cannot be read.
     receive(bench, &Call::end("a", "first")).await;
@@ -383,4 +386,52 @@ async fn a_body_that_is_not_what_came_stops_the_copy() {
     let target = Empty::new(Kind::Embedded);
     let refused = copied(&bench.place(), &target.place());
     assert!(matches!(refused, Err(CopyError::Damaged(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_into_the_copy_that_never_finished_is_made_again() {
+    let bench = Bench::new();
+    fill(&bench).await;
+    for number in 0..700 {
+        receive(&bench, &call("more", "agent-acme", &format!("{number}"))).await;
+    }
+    let expected = seen(&bench.store).await;
+    let bench = Closed::of(bench);
+    let target = Empty::new(Kind::Embedded);
+    stopped(&bench.place(), &target.place(), 0);
+    let folder = target.folder.path().join("copy/journal/events");
+    let last = files(&folder).pop().unwrap();
+    let mut bytes = std::fs::read(&last).unwrap();
+    let end = bytes.iter().rposition(|it| *it != 0).unwrap();
+    bytes[end - 8..=end].fill(0);
+    std::fs::write(&last, bytes).unwrap();
+    let report = copied(&bench.place(), &target.place()).unwrap();
+    assert!(report.resumed_after < report.last_seq, "{report:?}");
+    let store = target.store();
+    same(&seen(&store).await, &expected);
+    store.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_whose_first_event_is_erased_stays_known() {
+    for (from, to) in [(Kind::Postgres, Kind::Embedded), (Kind::Embedded, Kind::Postgres)] {
+        let bench = Bench::on(from);
+        two_tenants(&bench).await;
+        let days = 3 * 24 * 60 * 60 * 1000;
+        receive(&bench, &call("a", "agent-acme", "old")).await;
+        receive(&bench, &call("a", "agent-acme", "young").at(NOON + days)).await;
+        bench.store.set_retention([("vapi".to_owned(), 1)]);
+        assert_eq!(bench.store.sweep(Timestamp::from_millis(NOON + days)).await.unwrap(), 1);
+        let known = |store: Store| async move {
+            let found = store.conversation(&Scope::Operator, "vapi", "a").await.unwrap();
+            found.map(|it| it.tenant)
+        };
+        assert_eq!(known(bench.store.clone()).await, Some(tenant("acme")), "{from:?}");
+        let bench = Closed::of(bench);
+        let target = Empty::new(to);
+        copied(&bench.place(), &target.place()).unwrap();
+        let store = target.store();
+        assert_eq!(known(store.clone()).await, Some(tenant("acme")), "{to:?}");
+        store.close();
+    }
 }
