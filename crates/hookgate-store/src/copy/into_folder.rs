@@ -151,9 +151,9 @@ impl IntoFolder {
         blob: [u8; 16],
         source: &mut Side,
     ) -> Result<(), CopyError> {
-        let unkept = self.layout.unkept_blob(blob);
-        let place = self.layout.blob(blob);
-        let folders = [Some(self.layout.unkept_blobs()), place.parent().map(Path::to_owned)];
+        let bodies = self.layout.bodies();
+        let (unkept, place) = (bodies.unkept_file(blob), bodies.file(blob));
+        let folders = [Some(bodies.unkept()), place.parent().map(Path::to_owned)];
         for folder in folders.iter().flatten() {
             layout::create_folder(folder).map_err(CopyError::at("creating", folder))?;
         }
@@ -164,7 +164,7 @@ impl IntoFolder {
         source.large(event, blob, &mut |piece| file.write_all(piece).map_err(failed()))?;
         file.sync_data().map_err(failed())?;
         fs::rename(&unkept, &place).map_err(failed())?;
-        for folder in [self.layout.blobs()].iter().chain(folders.iter().flatten()) {
+        for folder in [bodies.root().to_owned()].iter().chain(folders.iter().flatten()) {
             layout::sync_folder(folder).map_err(CopyError::at("syncing", folder))?;
         }
         Ok(())

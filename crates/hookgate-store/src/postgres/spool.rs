@@ -46,8 +46,8 @@ use hookgate_journal::{
 use self::bodies::Bodies;
 pub(crate) use self::bodies::KeptBody;
 use self::entry::Sketch;
-pub use self::look::{SpoolContents, look_at_spool};
 pub(crate) use self::entry::{Entry, EntryBody, NewEntry, Wait};
+pub use self::look::{SpoolContents, look_at_spool};
 use self::mark::Mark;
 use crate::error::{OpenError, ReadError, Unavailable};
 use crate::{layout, lock, space};

@@ -36,9 +36,9 @@ pub fn look_at_spool(folder: &Path) -> Result<SpoolContents, ReadError> {
     let mut found = SpoolContents::default();
     match fs::read_dir(folder.join("refused")) {
         Ok(files) => {
-            let heads = files.flatten().filter(|it| {
-                it.path().extension().is_some_and(|extension| extension == "head")
-            });
+            let heads = files
+                .flatten()
+                .filter(|it| it.path().extension().is_some_and(|extension| extension == "head"));
             found.refused = heads.count() as u64;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
