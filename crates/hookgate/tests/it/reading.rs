@@ -112,7 +112,7 @@ fn a_store_is_checked_rebuilt_and_backed_up() {
 
 #[test]
 fn a_store_is_copied_and_a_copy_that_was_stopped_goes_on() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let gateway = bench.serve(&["--dev"]);
     for _ in 0..3 {
         bench.done(&["send", "tawk"]);
