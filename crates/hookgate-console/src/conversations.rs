@@ -1,4 +1,5 @@
-//! Conversations: which calls, chats, threads and tickets are known, and whose they are.
+//! Conversations: which calls, chats, threads and tickets are known, whose they are, and what
+//! their events tell.
 
 use std::sync::Arc;
 
@@ -9,17 +10,18 @@ use hookgate_core::attribution::Origin;
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::Scope;
 use hookgate_store::{
-    BindingFilter, Conversation, ConversationFilter, Event, EventFilter, Order, Page, Rows, Written,
+    BindingFilter, Conversation, Event, EventFilter, Folded, FoldedFilter, Folding,
+    ListedConversation, Order, Page, Rows, Written,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::{Given, InPath, Wish};
 use crate::erasures::Erasure;
-use crate::page::{Asked, List, Listing, Paged};
+use crate::page::{Asked, List, Paged};
 use crate::problem::{Problem, Sent};
-use crate::query::{self, Query, tenant};
+use crate::query::{self, Query, bad, tenant};
 use crate::{Shared, shapes};
 
 /// Events that a conversation is shown with: what fits a screen.
@@ -58,6 +60,107 @@ impl From<&Conversation> for Shown {
     }
 }
 
+/// A conversation in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ListedConversation)]
+pub(crate) struct Row {
+    /// Null where all its events are nobody's.
+    #[schema(required)]
+    tenant: Option<String>,
+    provider: String,
+    external_id: String,
+    /// The agent that it is known with.
+    #[schema(required)]
+    agent_id: Option<String>,
+    /// The phone number that it is known with.
+    #[schema(required)]
+    phone_number_id: Option<String>,
+    /// `registered`, or `adopted` by its first event; null while only events name it.
+    #[schema(required)]
+    origin: Option<&'static str>,
+    /// When it became known, or its first event was received.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// How many events tell of it.
+    event_count: u64,
+    /// What these tell, but for what was said: `channel`, `direction`, `status`, `phase`,
+    /// `our_number`, `their_number`, `started_at` and so on, as in one that is shown. Null
+    /// without events.
+    #[schema(required)]
+    content: Option<Map<String, Value>>,
+}
+
+impl From<&ListedConversation> for Row {
+    fn from(it: &ListedConversation) -> Self {
+        let (known, folded) = (it.known.as_ref(), it.folded.as_ref());
+        let both = |of_known: fn(&Conversation) -> &str, of_folded: fn(&Folded) -> &str| {
+            let text = known.map(of_known).or_else(|| folded.map(of_folded));
+            text.unwrap_or_default().to_owned()
+        };
+        let created_at = known.map(|it| it.created_at).or_else(|| folded.map(|it| it.received_at));
+        let tenant =
+            known.map(|it| &it.tenant).or_else(|| folded.and_then(|it| it.tenant.as_ref()));
+        Self {
+            tenant: tenant.map(ToString::to_string),
+            provider: both(|it| &it.provider, |it| &it.provider),
+            external_id: both(|it| &it.external_id, |it| &it.external_id),
+            agent_id: known.and_then(|it| it.agent_id.clone()),
+            phone_number_id: known.and_then(|it| it.phone_number_id.clone()),
+            origin: known.map(|it| it.origin.name()),
+            created_at: created_at.map(|it| it.to_string()).unwrap_or_default(),
+            event_count: folded.map_or(0, |it| it.events),
+            content: folded.map(|it| {
+                let mut content = content(it);
+                for name in NOT_LISTED {
+                    content.remove(name);
+                }
+                content
+            }),
+        }
+    }
+}
+
+/// What a list leaves out: a page of hundreds is for a screen.
+const NOT_LISTED: [&str; 7] =
+    ["transcript", "messages", "recordings", "tickets", "reports", "timeline", "analysis"];
+
+/// What the events of a conversation tell.
+fn content(folded: &Folded) -> Map<String, Value> {
+    match serde_json::to_value(folded.state.view()) {
+        Ok(Value::Object(content)) => content,
+        _ => Map::new(),
+    }
+}
+
+/// A page of conversations.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Conversations {
+    data: Vec<Row>,
+    /// Pass it back as `cursor` for the next page; null at the end.
+    #[schema(required)]
+    next_cursor: Option<String>,
+    /// So many records of the journal are not in the list yet: 0, but for a moment after a
+    /// burst, and while it is made anew.
+    behind: u64,
+}
+
+/// How far the conversations are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConversationProgress {
+    /// How many there are.
+    conversations: u64,
+    /// All records of the journal up to this one are in them.
+    through: u64,
+    /// So many are not yet.
+    behind: u64,
+}
+
+impl From<Folding> for ConversationProgress {
+    fn from(it: Folding) -> Self {
+        Self { conversations: it.conversations, through: it.through, behind: it.behind }
+    }
+}
+
 /// A conversation, and how what is known of it fits together. Of one that is not known,
 /// but has events, the ids are those of its latest event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,6 +186,15 @@ pub(crate) struct ConversationDetail {
     /// Its latest events, the newest first, without headers and payload.
     #[schema(value_type = Vec<shapes::EventSummary>)]
     events: Vec<Value>,
+    /// How many events tell of it.
+    event_count: u64,
+    /// What they tell together: the fields of a conversation in the canonical shape, `phase`,
+    /// `analysis`, `transcript`, `messages`, `recordings`, `tickets`, `reports`, and the
+    /// `timeline` of its events. Null without accepted events.
+    #[schema(required)]
+    content: Option<Map<String, Value>>,
+    /// So many records of the journal are not in `content` yet.
+    behind: u64,
 }
 
 /// Whose the conversation is, and its agent and phone number.
@@ -141,7 +253,39 @@ pub(crate) struct Filter {
     tenant: Option<String>,
     /// At this provider.
     provider: Option<String>,
+    /// Over this channel.
+    #[param(inline)]
+    channel: Option<Channel>,
+    /// In this status: the provider's word, or `ongoing`, `ended` or `failed`.
+    status: Option<String>,
+    /// With the agent of this id or name.
+    agent: Option<String>,
+    /// With this telephone number on either side, in any spelling. Its end is enough.
+    number: Option<String>,
+    /// That began at this moment or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<String>,
+    /// That began before this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<String>,
+    /// With all of these words in what was said or written. `book*` finds what begins so.
+    q: Option<String>,
 }
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes what `list` reads")]
+enum Channel {
+    Phone,
+    Web,
+    Chat,
+    Sms,
+    Ticket,
+    Report,
+}
+
+/// The channels.
+const CHANNELS: [&str; 6] = ["phone", "web", "chat", "sms", "ticket", "report"];
 
 /// Registers a conversation: from now on it is known whose it is.
 ///
@@ -190,24 +334,76 @@ pub(crate) async fn add(
     Ok((status, Json(Shown::from(&conversation))))
 }
 
-/// Lists conversations, registered and adopted.
+/// Lists conversations: registered, adopted, and all that events tell of.
+///
+/// `channel`, `status`, `agent`, `number`, `since`, `until` and `q` find what events tell.
 #[utoipa::path(
     get,
     path = "/v1/conversations",
     tag = "conversations",
     params(Filter, Paged),
-    responses((status = 200, description = "The newest first.", body = Listing<Shown>)),
+    responses((status = 200, description = "The newest first.", body = Conversations)),
 )]
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
     Extension(scope): Extension<Scope>,
     query: Query<Filter, Paged>,
-) -> Result<Json<Listing<Shown>>, Problem> {
+) -> Result<Json<Conversations>, Problem> {
     let asked = Asked::read(List::Conversations, &query)?;
-    let filter = ConversationFilter { tenant: query.tenant()?, provider: query.provider()? };
-    let found = shared.console.store.conversations(&scope, filter, asked.rows()).await;
+    let number = query.text("number")?;
+    if number.as_deref().is_some_and(|it| !FoldedFilter::is_number(it)) {
+        return Err(bad("number", "a telephone number, or the last digits of one: three or more"));
+    }
+    let filter = FoldedFilter {
+        tenant: query.tenant()?,
+        provider: query.provider()?,
+        channel: query.choice("channel", CHANNELS.map(|it| (it, it)))?.map(str::to_owned),
+        status: query.text("status")?,
+        agent: query.text("agent")?,
+        number,
+        since: query.moment("since")?,
+        until: query.moment("until")?,
+        q: query.text("q")?,
+    };
+    let found = shared.console.store.list_conversations(&scope, filter, asked.rows()).await;
     let found = found.map_err(Problem::registry)?;
-    Ok(Json(asked.answer(found, |it| it.0, |it| Shown::from(&it.1))))
+    let (data, next_cursor) =
+        asked.answer(found.rows, |it| it.place, |it| Row::from(it)).into_parts();
+    Ok(Json(Conversations { data, next_cursor, behind: found.behind }))
+}
+
+/// Makes what events tell of conversations anew, from the first event on.
+///
+/// It goes on in the background; ask with GET how far it is. Until it is done, lists show what
+/// is there again, and say how much is missing.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/rebuild",
+    tag = "conversations",
+    responses((status = 202, description = "It has begun.", body = ConversationProgress)),
+)]
+pub(crate) async fn rebuild(
+    State(shared): State<Arc<Shared>>,
+    _: Query,
+) -> Result<(StatusCode, Json<ConversationProgress>), Problem> {
+    let store = &shared.console.store;
+    store.rebuild_conversations().await.map_err(Problem::reading)?;
+    tracing::warn!("the operator has the conversations made anew");
+    Ok((StatusCode::ACCEPTED, Json(store.folding().into())))
+}
+
+/// Says how far the conversations have followed the journal.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/rebuild",
+    tag = "conversations",
+    responses((status = 200, description = "How far they are.", body = ConversationProgress)),
+)]
+pub(crate) async fn progress(
+    State(shared): State<Arc<Shared>>,
+    _: Query,
+) -> Result<Json<ConversationProgress>, Problem> {
+    Ok(Json(shared.console.store.folding().into()))
 }
 
 /// Shows a conversation: whose it is, and whether that fits its agent and phone number.
@@ -231,6 +427,11 @@ pub(crate) async fn show(
     let known = store.conversation(&scope, &provider, &external_id).await;
     let known = known.map_err(Problem::registry)?;
     let events = latest(&shared, &scope, &provider, &external_id).await?;
+    let folded = store.folded_conversation(&scope, &provider, &external_id).await;
+    let (folded, behind) = folded.map_err(Problem::reading)?;
+    let own = known.as_ref().map(|it| &it.tenant);
+    // Who is known to own it counts, and then who has most of it.
+    let folded = folded.iter().max_by_key(|it| (it.tenant.as_ref() == own, it.events));
     if known.is_none() && events.is_empty() {
         return Err(Problem::NotFound);
     }
@@ -264,6 +465,9 @@ pub(crate) async fn show(
         created_at: known.as_ref().map(|it| it.created_at.to_string()),
         verdict,
         events: events.iter().map(Event::summary).collect(),
+        event_count: folded.map_or(0, |it| it.events),
+        content: folded.map(content),
+        behind,
     }))
 }
 

@@ -229,6 +229,7 @@ fn for_operator() -> Routes {
         .routes(routes!(tools::show, tools::put, tools::remove))
         .routes(routes!(bindings::list, bindings::add, bindings::remove))
         .routes(routes!(conversations::add))
+        .routes(routes!(conversations::rebuild, conversations::progress))
         .routes(routes!(conversations::erase))
         .routes(routes!(sources::list, sources::add))
         .routes(routes!(sources::remove))

@@ -108,6 +108,18 @@ const NUMBERS: &[Number] = &[
         value: Gauge(|it| it.index.lag),
     },
     Number {
+        name: "hookgate_conversations",
+        help: "Conversations that events tell of.",
+        unit: None,
+        value: Gauge(|it| it.conversations.conversations),
+    },
+    Number {
+        name: "hookgate_conversations_lag_records",
+        help: "Records that the conversations do not hold yet.",
+        unit: None,
+        value: Gauge(|it| it.conversations.behind),
+    },
+    Number {
         name: "hookgate_index_lag_records_max",
         help: "The lag of the index from which on nothing is accepted.",
         unit: None,

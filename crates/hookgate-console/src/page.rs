@@ -60,6 +60,13 @@ pub(crate) struct Listing<T> {
     next_cursor: Option<String>,
 }
 
+impl<T> Listing<T> {
+    /// What it shows, and the cursor.
+    pub(crate) fn into_parts(self) -> (Vec<T>, Option<String>) {
+        (self.data, self.next_cursor)
+    }
+}
+
 /// A list that has pages. A cursor of one leads nowhere in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {

@@ -44,10 +44,11 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         Ok(()) => {
             let spool = shared.console.store.spool();
             let state = spool.as_ref().map_or("ok", |it| it.state);
-            let mut body = json!({ "status": "ready", "store": state, "time": time });
-            if let Some(why) = spool.and_then(|it| it.why) {
-                body["why"] = why.into();
-            }
+            let why = spool.and_then(|it| it.why);
+            let body = match why {
+                None => json!({ "status": "ready", "store": state, "time": time }),
+                Some(why) => json!({ "status": "ready", "store": state, "why": why, "time": time }),
+            };
             return Json(body).into_response();
         }
         Err(cause) => cause,

@@ -10,6 +10,7 @@ pub mod address;
 pub mod alert;
 pub mod attribution;
 pub mod canonical;
+pub mod conversation;
 pub mod delivery;
 pub mod diagnose;
 pub mod digest;

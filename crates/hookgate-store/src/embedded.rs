@@ -421,6 +421,7 @@ impl Embedded {
                 lag_max: inner.options.index_lag_max,
                 was_rebuilt: inner.was_rebuilt,
             },
+            conversations: self.folding(),
             dedupe: snapshot::Dedupe {
                 keys_in_memory,
                 keys_in_table,
@@ -491,7 +492,7 @@ impl Embedded {
         self.blocking_read(move |inner| read(&inner.rejections)).await
     }
 
-    async fn blocking_read<T: Send + 'static>(
+    pub(crate) async fn blocking_read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Inner) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {

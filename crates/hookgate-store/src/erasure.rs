@@ -34,6 +34,7 @@ use crate::layout::LOGS;
 use crate::library::Library;
 use crate::lock;
 use crate::options::Hook;
+use crate::projection::{Fold, FoldError};
 use crate::record::EventId;
 use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
 use crate::rejections::{Rejections, now};
@@ -82,6 +83,8 @@ pub(crate) enum Stop {
     Read(#[source] ReadError),
     #[error("the registry cannot be changed")]
     Registry(#[source] RegistryError),
+    #[error("conversations cannot be changed")]
+    Conversations(#[source] FoldError),
     #[error("bytes could not be erased")]
     Io(#[source] io::Error),
 }
@@ -103,6 +106,7 @@ pub(crate) struct Eraser {
     pub(crate) pool: Arc<Pool>,
     pub(crate) library: Library,
     pub(crate) rejections: Arc<Rejections>,
+    pub(crate) fold: Arc<Fold>,
     /// Held while a decision is made.
     pub(crate) deciding: Arc<Mutex<()>>,
     pub(crate) hook: Hook,
@@ -127,6 +131,7 @@ impl Eraser {
             let scrubbed = eraser.door.have(INDEX_WAIT_MAX, move |index, _| index.scrub(from));
             scrubbed.map_err(Stop::index)
         })?;
+        self.scrub(|eraser, from| eraser.fold.scrub(from).map_err(Stop::Conversations))?;
         for erasure in erasures {
             self.registry.unname_erasure(&erasure.id).map_err(Stop::Registry)?;
         }
@@ -280,6 +285,8 @@ impl Eraser {
         self.rejections.erase_of(&ids).map_err(Stop::Io)?;
         let mut seqs: Vec<u64> = batch.iter().map(|it| it.seq).collect();
         seqs.sort_unstable();
+        // Before the index forgets where they were.
+        self.fold.erase(&seqs).map_err(Stop::Conversations)?;
         self.change(move |index| index.erase(&seqs))?;
         erased.events = erased.events.saturating_add(batch.len() as u64);
         erased.bytes = erased.bytes.saturating_add(bytes);

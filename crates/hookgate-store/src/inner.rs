@@ -28,6 +28,7 @@ use crate::lock;
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::prepare::{self, Judged, Stamp};
+use crate::projection::Fold;
 use crate::random::Random;
 use crate::receipt::Receipt;
 use crate::record::EventId;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) recordings: Arc<Blobs>,
     pub(crate) rejections: Arc<Rejections>,
     pub(crate) keeper: Keeper<Eraser>,
+    pub(crate) fold: Arc<Fold>,
     /// One decision after the other.
     pub(crate) deciding: Arc<Mutex<()>>,
     pub(crate) unproven_peers: Mutex<Peers>,
@@ -68,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) unproven_dropped: AtomicU64,
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) indexer: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) folder: Mutex<Option<JoinHandle<()>>>,
     pub(crate) is_closing: AtomicBool,
     pub(crate) was_rebuilt: bool,
     pub(crate) volatile: Option<&'static str>,
@@ -260,6 +263,7 @@ impl Inner {
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
         self.keeper.stop();
+        self.fold.projection.stop();
         // What waits is committed, so that the indexer can finish.
         self.door.journal().close();
         self.door.close();
@@ -268,7 +272,13 @@ impl Inner {
         {
             tracing::error!("the thread of the index ended in a panic");
         }
+        if let Some(thread) = lock(&self.folder).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the conversations ended in a panic");
+        }
         self.keeper.join();
+        self.fold.projection.close();
         self.rejections.journal().close();
         self.registry.close();
     }

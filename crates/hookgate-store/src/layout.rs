@@ -126,6 +126,11 @@ impl Layout {
         self.root.join("copying")
     }
 
+    /// What events tell of conversations.
+    pub(crate) fn conversations(&self) -> PathBuf {
+        self.root.join("conversations.sqlite")
+    }
+
     pub(crate) fn registry(&self) -> PathBuf {
         self.root.join("registry.sqlite")
     }

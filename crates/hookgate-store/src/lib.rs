@@ -10,6 +10,7 @@
 //! | `blobs/` | bodies over 1 MiB, a file each |
 //! | `recordings/` | recordings, a file each |
 //! | `index.sqlite` | what lists filter by; disposable |
+//! | `conversations.sqlite` | what events tell of conversations; disposable |
 //! | `registry.sqlite` | what cannot be made again |
 //!
 //! What holds:
@@ -26,7 +27,7 @@
 //!
 //! Reading order: `store.rs` (the verbs), `embedded.rs`, `inner.rs` and `door.rs` (the hot path),
 //! `head.rs` (what is written), `index/` (what follows it), `library.rs` (reading),
-//! `registry/` and `ledger/` (whose it is), `attribute.rs` and `decide.rs` (who decides),
+//! `projection/` (conversations), `registry/` and `ledger/` (whose it is), `attribute.rs` and `decide.rs` (who decides),
 //! `erasure.rs` and `retention.rs` (what goes), `opening.rs`.
 
 // Tests within share what the tests outside stand on.
@@ -60,6 +61,7 @@ mod options;
 mod peers;
 mod postgres;
 mod prepare;
+mod projection;
 mod random;
 mod receipt;
 mod record;
@@ -91,7 +93,9 @@ pub use filter::{EventFilter, Order, Page, RejectionFilter};
 pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
 pub use ledger::{Adopting, ENTRIES_MAX, Ledger, Taken};
 pub use library::Stretch;
-pub use maintenance::{MaintenanceError, Progress, Report, backup, check, rebuild};
+pub use maintenance::{
+    MaintenanceError, Progress, Report, backup, check, rebuild, remove_conversations,
+};
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,
     GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, Options, PROBE_INTERVAL,
@@ -99,6 +103,7 @@ pub use options::{
     UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
 pub use postgres::{SpoolContents, check_postgres, look_at_spool};
+pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{

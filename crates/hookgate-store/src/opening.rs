@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use hookgate_journal::{Journal, Recovery};
 use tokio::sync::{Semaphore, watch};
@@ -26,6 +26,7 @@ use crate::ledger::{HasFailed, Ledger};
 use crate::library::Library;
 use crate::options::{Options, RECORDINGS_IN_FLIGHT_BYTES_MAX};
 use crate::peers::Peers;
+use crate::projection::{Fold, Projection};
 use crate::random::Random;
 use crate::registry::later::Later;
 use crate::registry::{self, Registry};
@@ -94,6 +95,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
     let thread = thread::Builder::new().name("index".to_owned()).spawn(move || indexer.run());
     let thread = thread.map_err(|error| OpenError::io("starting a thread for", folder, error))?;
 
+    let (fold, folder_thread) = start_folding(&layout, &door, &pool, &library, &registry)?;
     let deciding = Arc::new(Mutex::new(()));
     let eraser = Eraser {
         registry: registry.clone(),
@@ -101,6 +103,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         pool: Arc::clone(&pool),
         library: library.clone(),
         rejections: Arc::clone(&rejections),
+        fold: Arc::clone(&fold),
         deciding: Arc::clone(&deciding),
         hook: options.erasing.clone(),
         progress: watch::Sender::new(0),
@@ -121,6 +124,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         recordings: Arc::new(recordings),
         rejections,
         keeper,
+        fold,
         deciding,
         unproven_peers: Mutex::new(Peers::new(options.unproven_share)),
         scratch: Mutex::new(Scratch { random, buffers: Vec::new() }),
@@ -130,6 +134,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         unproven_dropped: AtomicU64::new(0),
         reads: Arc::new(Semaphore::new(READS_MAX)),
         indexer: Mutex::new(Some(thread)),
+        folder: Mutex::new(Some(folder_thread)),
         is_closing: AtomicBool::new(false),
         was_rebuilt,
         volatile: space::volatile(folder),
@@ -225,6 +230,29 @@ pub(crate) fn open_index(
             Err(OpenError::io("reading", &path, io::Error::other(error)))
         }
     }
+}
+
+/// Opens the conversations, and starts the thread that follows the journal into them.
+fn start_folding(
+    layout: &Layout,
+    door: &Arc<Door>,
+    pool: &Arc<Pool>,
+    library: &Library,
+    registry: &Registry,
+) -> Result<(Arc<Fold>, JoinHandle<()>), OpenError> {
+    let path = layout.conversations();
+    let fold = Arc::new(Fold {
+        projection: Projection::open(&path, registry.store_id())?,
+        door: Arc::clone(door),
+        pool: Arc::clone(pool),
+        library: library.clone(),
+        registry: registry.clone(),
+    });
+    let folding = Arc::clone(&fold);
+    let builder = thread::Builder::new().name("conversations".to_owned());
+    let thread = builder.spawn(move || folding.run());
+    let thread = thread.map_err(|error| OpenError::io("starting a thread for", &path, error))?;
+    Ok((fold, thread))
 }
 
 /// Says in the registry what the end of the process before means for what was under way.

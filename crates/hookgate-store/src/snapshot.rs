@@ -3,6 +3,7 @@
 use hookgate_core::time::Timestamp;
 use hookgate_journal::{Health, Pending, Statistics};
 
+use crate::projection::Folding;
 use crate::space::Disk;
 
 /// The state of the store at a moment, for readiness, metrics and `doctor`.
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub rejections_journal: Statistics,
     /// The index.
     pub index: Index,
+    /// The conversations.
+    pub conversations: Folding,
     /// What is known of repetitions.
     pub dedupe: Dedupe,
     /// Accepted requests without proof.

@@ -27,7 +27,9 @@ pub(crate) use rusqlite::types::{FromSql, Value, ValueRef};
 
 pub(crate) use self::error::{Error, OptionalExtension};
 use self::session::Session;
-pub(crate) use self::session::{Connect, REGISTRY_LOCK, ROLE, Sight, blocking, may_block};
+pub(crate) use self::session::{
+    Connect, Patience, REGISTRY_LOCK, ROLE, Sight, blocking, may_block,
+};
 pub(crate) use self::topic::{CHANNEL, Topic};
 pub(crate) use self::value::{Bound, read as value_of};
 
@@ -66,8 +68,7 @@ impl Connection {
         }
     }
 
-    /// The same, to count what it does.
-    #[cfg(test)]
+    /// The same, to watch what it does.
     pub(crate) fn as_sqlite_mut(&mut self) -> Option<&mut rusqlite::Connection> {
         match &mut self.0 {
             Inner::Sqlite(it) => Some(it),
@@ -117,6 +118,29 @@ impl Connection {
             }
         };
         Ok(Transaction { connection: self, open })
+    }
+
+    /// Begins a transaction that may write, for whoever has the turn that this lock stands for,
+    /// apart from all other writers. Nothing if another node has it and this one does not wait.
+    /// In SQLite nobody else has it.
+    pub(crate) fn turn(
+        &self,
+        lock: i64,
+        patience: Patience,
+    ) -> Result<Option<Transaction<'_>>, Error> {
+        let open = match &self.0 {
+            Inner::Sqlite(it) => Open::Sqlite(rusqlite::Transaction::new_unchecked(
+                it,
+                TransactionBehavior::Immediate,
+            )?),
+            Inner::Postgres(it) => {
+                if !it.begin_turn(lock, patience)? {
+                    return Ok(None);
+                }
+                Open::Postgres(Ending(Some(it)))
+            }
+        };
+        Ok(Some(Transaction { connection: self, open }))
     }
 
     /// Reads what one tenant may see, or all may be, at one moment.

@@ -26,6 +26,7 @@ use crate::ledger::{Adopting, Ledger};
 use crate::library::Stretch;
 use crate::options::Options;
 use crate::postgres::{Node, PgSettings};
+use crate::projection::{ConversationPage, Folded, FoldedFilter, Folding};
 use crate::receipt::Receipt;
 use crate::record::{Event, EventId, Rejection};
 use crate::registry::{
@@ -460,6 +461,66 @@ impl Store {
         match &self.backend {
             Backend::Embedded(it) => it.conversation(scope, provider, external_id).await,
             Backend::Postgres(it) => it.conversation(scope, provider, external_id).await,
+        }
+    }
+
+    /// A page of conversations with what their events tell, the newest first. Of those that
+    /// are registered and have no event only the tenant and the provider are known: a filter
+    /// that asks for more leaves them out. Waits a moment for events that were stored before,
+    /// and says how many are missing.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`].
+    pub async fn list_conversations(
+        &self,
+        scope: &Scope,
+        filter: FoldedFilter,
+        page: Rows,
+    ) -> Result<ConversationPage, RegistryError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.list_conversations(scope, filter, page).await,
+            Backend::Postgres(it) => it.list_conversations(scope, filter, page).await,
+        }
+    }
+
+    /// What the events of a conversation tell, for each tenant that has some within the scope;
+    /// and how many places of the journal are not in it yet.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn folded_conversation(
+        &self,
+        scope: &Scope,
+        provider: &str,
+        external_id: &str,
+    ) -> Result<(Vec<Folded>, u64), ReadError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.folded_conversation(scope, provider, external_id).await,
+            Backend::Postgres(it) => it.folded_conversation(scope, provider, external_id).await,
+        }
+    }
+
+    /// Makes the conversations anew from the first event. It goes on in the background;
+    /// [`Self::folding`] says how far it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub async fn rebuild_conversations(&self) -> Result<(), ReadError> {
+        match &self.backend {
+            Backend::Embedded(it) => it.rebuild_conversations().await,
+            Backend::Postgres(it) => it.rebuild_conversations().await,
+        }
+    }
+
+    /// How far the conversations are.
+    #[must_use]
+    pub fn folding(&self) -> Folding {
+        match &self.backend {
+            Backend::Embedded(it) => it.folding(),
+            Backend::Postgres(it) => it.folding(),
         }
     }
 

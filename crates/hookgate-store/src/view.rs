@@ -4,7 +4,7 @@
 //! is shown whole only where it proved something: of a refused request it might be one
 //! that somebody wants to try.
 
-use hookgate_core::canonical::{About, canonical_value};
+use hookgate_core::canonical::{About, CanonicalEvent, canonical_value};
 use hookgate_core::event::{Claim, Kind};
 use hookgate_core::headers::Value as Header;
 use hookgate_core::tenant::TenantId;
@@ -83,6 +83,11 @@ impl Event {
 
     /// What a body says, in the shape that holds for all providers.
     fn canonical(&self, body: &Value) -> Option<Value> {
+        serde_json::to_value(self.canonical_event(Some(body))?).ok()
+    }
+
+    /// The same, without a body what is known besides it.
+    pub(crate) fn canonical_event(&self, body: Option<&Value>) -> Option<CanonicalEvent> {
         let provider = provider::named(&self.provider)?;
         let id = self.id.to_string();
         let about = About {
@@ -93,13 +98,12 @@ impl Event {
             conversation_id: self.conversation_id.as_deref(),
             received_at: self.received_at,
         };
-        let event = canonical_value(provider, &self.source, Some(body), &about);
-        serde_json::to_value(event).ok()
+        Some(canonical_value(provider, &self.source, body, &about))
     }
 
     /// Unproven bytes are never interpreted, and what was not readable once is not read
     /// another way now.
-    fn is_readable(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         self.verdict == "verified" && self.cause.as_deref() != Some("unreadable")
     }
 }

@@ -204,6 +204,47 @@ async fn conversations_that_are_adopted_stand_in_the_same_list() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_found_by_what_its_events_tell_and_by_its_owner_alone() {
+    let mut bench = Bench::new();
+    let key = bench.tenant("acme").await;
+    let other = bench.tenant("other").await;
+    bench.bind("acme", "agent", "agent_1").await;
+    let event = bench.call("call_2", "agent_1").await;
+    for (query, count) in [
+        ("status=ended", 1),
+        ("status=ongoing", 0),
+        ("agent=agent_1&provider=retell&since=2026-01-01T00:00:00Z", 1),
+        ("until=2026-01-01T00:00:00Z", 0),
+        ("q=nothing", 0),
+        ("channel=chat", 0),
+        ("number=4155555678", 0),
+    ] {
+        let path = format!("{CONVERSATIONS}?{query}");
+        assert_eq!(bench.get(&path).await.column("external_id").len(), count, "{query}");
+        let own = bench.get_as(&key, &path).await;
+        assert_eq!(own.column("external_id").len(), count, "{query}");
+        assert_eq!(own.json()["behind"], 0);
+        let theirs = bench.get_as(&other, &path).await;
+        assert_eq!(theirs.column("external_id").len(), 0, "{query}");
+    }
+    for query in ["number=12", "channel=fax", "since=today", "q=", "status="] {
+        bench.get(&format!("{CONVERSATIONS}?{query}")).await.problem(400);
+    }
+    let path = format!("{CONVERSATIONS}/retell/call_2");
+    let shown = bench.get_as(&key, &path).await.json();
+    assert_eq!((&shown["event_count"], &shown["behind"]), (&1.into(), &0.into()));
+    assert_eq!(shown["content"]["phase"], "ended");
+    assert_eq!(shown["content"]["timeline"][0]["event_id"], event.to_string());
+    bench.get_as(&other, &path).await.problem(404);
+
+    let begun = bench.post(&format!("{CONVERSATIONS}/rebuild"), "").await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    assert_eq!(bench.get(&path).await.json()["content"], shown["content"]);
+    let progress = bench.get(&format!("{CONVERSATIONS}/rebuild")).await.json();
+    assert_eq!((&progress["conversations"], &progress["behind"]), (&1.into(), &0.into()));
+}
+
+#[tokio::test]
 async fn a_conversation_that_only_events_name_is_shown_as_not_known() {
     let mut bench = Bench::new();
     let key = bench.tenant("acme").await;

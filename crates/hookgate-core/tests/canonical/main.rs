@@ -11,5 +11,6 @@
 
 mod bench;
 mod checker;
+mod conversation;
 mod odd;
 mod samples;

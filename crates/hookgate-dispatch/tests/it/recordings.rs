@@ -103,7 +103,7 @@ async fn until(bench: &Bench, mut is_so: impl FnMut(&[Recording]) -> bool) -> Ve
             let _ = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the recordings become so")
+    tokio::time::timeout(PATIENCE, wait).await.unwrap()
 }
 
 async fn settled(bench: &Bench, count: usize) -> Vec<Recording> {
@@ -114,14 +114,14 @@ async fn settled(bench: &Bench, count: usize) -> Vec<Recording> {
 /// Waits until an attempt failed, and lets the time pass to the next.
 async fn retried(bench: &Bench, attempts: u32) -> Recording {
     let found =
-        until(bench, |it| it.len() == 1 && it[0].attempts == attempts && it[0].due.is_some());
+        until(bench, |it| matches!(it, [only] if only.attempts == attempts && only.due.is_some()));
     let found = found.await.pop().unwrap();
     bench.pass(found.due.unwrap().ahead(bench.now()));
     found
 }
 
 async fn bytes_of(bench: &Bench, recording: &Recording) -> Bytes {
-    match bench.store.recorded(recording).await.unwrap().expect("it is here") {
+    match bench.store.recorded(recording).await.unwrap().unwrap() {
         Body::Whole(bytes) => bytes,
         Body::Large(mut large) => {
             let mut bytes = Vec::new();
@@ -225,14 +225,14 @@ async fn what_goes_wrong_is_tried_again_after_5_s_30_s_2_min_and_10_min_and_then
 async fn a_server_that_dies_half_way_leaves_nothing_and_the_next_attempt_has_all() {
     let bench = bench().await;
     let whole = sound(2 << 20, 3);
-    let served = whole.clone();
+    let sent = whole.clone();
     let server = Receiver::new(move |number, _| {
         if number > 0 {
-            return answer(served.clone());
+            return answer(sent.clone());
         }
         // It says more than it gives.
-        let half = served.slice(..served.len() / 2);
-        let response = Response::builder().header("content-length", served.len().to_string());
+        let half = sent.slice(..sent.len() / 2);
+        let response = Response::builder().header("content-length", sent.len().to_string());
         let body = fed(async move |mut sender| {
             let _ = sender.send_data(half).await;
             sender.abort(std::io::ErrorKind::ConnectionReset.into());
@@ -298,17 +298,17 @@ async fn what_no_attempt_can_mend_is_given_up_at_once_with_a_reason() {
 async fn a_crash_in_the_middle_of_a_fetch_loses_nothing_and_leaves_no_file() {
     let mut bench = bench().await;
     let whole = sound(1 << 20, 5);
-    let served = whole.clone();
+    let sent = whole.clone();
     let server = Receiver::new(move |number, _| {
         if number < 3 {
             // The head and a half, and then silence.
-            let half = served.slice(..served.len() / 2);
+            let half = sent.slice(..sent.len() / 2);
             return Reply::Now(Response::new(fed(async move |mut sender| {
                 let _ = sender.send_data(half).await;
                 stuck(sender).await;
             })));
         }
-        answer(served.clone())
+        answer(sent.clone())
     })
     .await;
     bench.receive(&ended("ada", "call_1", &[server.url("/r.wav")])).await;

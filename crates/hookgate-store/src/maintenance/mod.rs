@@ -83,6 +83,27 @@ impl MaintenanceError {
     }
 }
 
+/// Removes what is folded of conversations from the store in `folder`; its next start makes it
+/// anew. No server may use the store meanwhile.
+///
+/// # Errors
+///
+/// A [`MaintenanceError`].
+pub fn remove_conversations(folder: &Path) -> Result<(), MaintenanceError> {
+    let layout = Layout::new(folder);
+    let journal_folder = layout.journal();
+    if !journal_folder.is_dir() {
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        return Err(MaintenanceError::Io { doing: "opening", path: journal_folder, source });
+    }
+    // For its lock.
+    let (journal, _) = open_journal(&layout, &Options::default(), hookgate_journal::wake_inline())?;
+    let path = layout.conversations();
+    layout::remove_database(&path).map_err(MaintenanceError::io("removing", &path))?;
+    journal.close();
+    Ok(())
+}
+
 /// Makes the index of the store in `folder` anew from its journal. No server may use the
 /// store meanwhile.
 ///

@@ -43,7 +43,8 @@ pub(crate) const ERASER_LOCK: i64 = 0x484b_4745;
 
 /// What an erasure changes, made free for others.
 const VACUUM: &str = "VACUUM hookgate.events, hookgate.blobs, hookgate.repetitions, \
-     hookgate.adopted, hookgate.violation_tenants, hookgate.rejections";
+     hookgate.adopted, hookgate.violation_tenants, hookgate.rejections, hookgate.folded, \
+     hookgate.folded_entries, hookgate.folded_numbers, hookgate.folded_words, hookgate.folded_again";
 
 impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Self {

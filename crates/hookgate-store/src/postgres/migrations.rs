@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("reading", include_str!("migrations/0004_reading.sql")),
     ("alerts", include_str!("migrations/0005_alerts.sql")),
     ("recordings", include_str!("migrations/0006_recordings.sql")),
+    ("conversations", include_str!("migrations/0007_conversations.sql")),
 ];
 
 /// The lock of whoever migrates: for the session, since a migration is several transactions.
@@ -154,6 +155,16 @@ mod tests {
              SELECT decode(to_hex(n), 'hex'), '\\x03', 1, n, 'vapi', 'vapi', 'mixed', 'pending', 1, 1
              FROM generate_series(16, 18) AS n",
             "SELECT count(*) FROM hookgate.recordings WHERE state = 'pending' AND attempts = 0",
+        ),
+        (
+            "INSERT INTO hookgate.folded (n, tenant, provider, external_id, began_at,
+             received_at, events, words_mark, state)
+             VALUES (1, 'acme', 'vapi', 'call', 1, 1, 1, 0, '{}');
+             INSERT INTO hookgate.folded_entries (seq, n) VALUES (1, 1);
+             INSERT INTO hookgate.folded_words (n, terms) VALUES (1, 'word')",
+            "SELECT (SELECT count(*) FROM hookgate.folded WHERE tenant = 'acme')
+             + (SELECT count(*) FROM hookgate.folded_entries)
+             + (SELECT count(*) FROM hookgate.folded_with('word'))",
         ),
     ];
 

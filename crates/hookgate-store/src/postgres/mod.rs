@@ -19,6 +19,7 @@ mod drain;
 mod erase;
 mod fault;
 mod file;
+mod folded;
 mod large;
 pub(crate) mod listen;
 pub(crate) mod migrations;
@@ -66,6 +67,7 @@ use self::connect::PORT_OF_POOLERS;
 pub(crate) use self::erase::ERASER_LOCK;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
+use self::folded::Folder;
 pub(crate) use self::listen::Listed;
 pub use self::listen::Listener;
 pub(crate) use self::outage::STATEMENT_MAX;
@@ -124,6 +126,8 @@ struct Inner {
     listener: Mutex<Option<Listener>>,
     /// For who reads, decides and erases.
     pool: Pool,
+    /// Follows conversations.
+    folder: Arc<Folder>,
     /// Erases.
     keeper: Keeper<Eraser>,
 }
@@ -180,6 +184,7 @@ impl Node {
             rejections_journal: none(),
             // The rows are in the transaction of the event.
             index: snapshot::Index { lag_max: inner.options.index_lag_max, ..Default::default() },
+            conversations: self.folding(),
             dedupe: snapshot::Dedupe { repetitions: load(&desk.repetitions), ..Default::default() },
             unproven: snapshot::Unproven { dropped: load(&inner.unproven_dropped) },
             rejections: snapshot::Rejections {
@@ -207,6 +212,7 @@ impl Inner {
     /// Commits what waits, and ends the threads. Blocks. Twice is fine.
     fn close(&self) {
         self.keeper.stop();
+        self.folder.stop();
         drop(lock(&self.listener).take());
         self.desk.queue.close();
         self.ring.close();

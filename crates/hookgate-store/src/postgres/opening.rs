@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::counters::Counters;
 use super::drain::Drainer;
 use super::erase::Eraser;
+use super::folded::Folder;
 use super::outage::{DRAIN_MAX, STATEMENT_MAX};
 use super::pool::Pool;
 use super::queue::Queue;
@@ -99,6 +100,8 @@ impl Node {
                 Arc::new(move |seq| desk.note_listed(seq))
             })
             .map_err(failed("starting a thread for", folder))?;
+        let following = (pool.clone(), registry.clone(), desk.listed.subscribe());
+        let conversations = Arc::new(Folder::new(&connect, following));
         let eraser = Eraser::new(registry.clone(), pool.clone(), options.erasing.clone());
         let keeper = Keeper::start(eraser, options.housekeeping)
             .map_err(failed("starting a thread for", folder))?;
@@ -119,6 +122,7 @@ impl Node {
             threads: Mutex::default(),
             listener: Mutex::new(Some(listener)),
             pool,
+            folder: conversations,
             keeper,
             layout,
             options,
@@ -133,6 +137,9 @@ impl Node {
         };
         node.start("append", committing).map_err(failed("starting a thread for", folder))?;
         node.start("refused", of_ring).map_err(failed("starting a thread for", folder))?;
+        let following = Arc::clone(&node.inner.folder);
+        node.start("conversations", move || following.run())
+            .map_err(failed("starting a thread for", folder))?;
         Ok(node)
     }
 

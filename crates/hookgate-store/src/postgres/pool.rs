@@ -103,6 +103,15 @@ impl Pool {
         self.transact(&begin(scope, false), read)
     }
 
+    /// The same for who may fail in other ways.
+    pub(super) fn look<T, E: From<ReadError>>(
+        &self,
+        scope: &Scope,
+        read: impl FnOnce(&mut Client) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transact(&begin(scope, false), read)
+    }
+
     /// Changes something in one transaction, as the operator. Blocks. What comes back as an
     /// error was not done, unless that is a connection lost while it was being committed.
     pub(super) fn write<T, E: From<ReadError>>(

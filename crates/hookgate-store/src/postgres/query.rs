@@ -34,10 +34,10 @@ pub(super) fn unsigned(number: i64) -> u64 {
 /// An event as its row has it.
 pub(super) struct Found {
     pub(super) seq: u64,
-    id: Uuid,
+    pub(super) id: Uuid,
     pub(super) is_unproven: bool,
-    is_quarantined: bool,
-    tenant: Option<String>,
+    pub(super) is_quarantined: bool,
+    pub(super) tenant: Option<String>,
     duplicates: u64,
     decision: Option<LaterDecision>,
     pub(super) is_erased: bool,

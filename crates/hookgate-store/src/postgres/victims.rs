@@ -5,6 +5,7 @@ use postgres::Client;
 use uuid::Uuid;
 
 use super::batch::EVENTS_LOCK;
+use super::folded;
 use super::query::unsigned;
 use super::statement::storable;
 use crate::erasure::{ERASED_AT_ONCE, Stop};
@@ -114,6 +115,7 @@ pub(super) fn erase_piece(
     whose: Whose<'_>,
     limits: Limits,
 ) -> Result<Option<Piece>, Stop> {
+    folded::hold(client)?;
     // Nobody else changes a row of an event meanwhile: so nobody waits for two of them in
     // another order than this does.
     client.batch_execute(&format!("SELECT pg_advisory_xact_lock({EVENTS_LOCK})"))?;
@@ -184,6 +186,7 @@ fn erase(client: &mut Client, batch: &[Victim]) -> Result<u64, Stop> {
          FROM unnest($1::bigint[], $2::bytea[]) AS it (seq, head) WHERE events.seq = it.seq",
         &[&seqs, &heads],
     )?;
+    folded::erase(client, &seqs)?;
     client.execute("DELETE FROM violation_tenants WHERE seq = ANY($1)", &[&seqs])?;
     client.execute("DELETE FROM repetitions WHERE of = ANY($1)", &[&seqs])?;
     // What the ring of refused requests has of them.

@@ -62,6 +62,15 @@ impl<'a> Sight<'a> {
     }
 }
 
+/// What is done when another node has a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Waits for it.
+    Waits,
+    /// Goes without.
+    Leaves,
+}
+
 pub(super) struct Session {
     connect: Connect,
     client: RefCell<Option<Client>>,
@@ -100,6 +109,20 @@ impl Session {
             "BEGIN; SET LOCAL ROLE {ROLE}; SET LOCAL hookgate.tenant = '*'; \
              SELECT pg_advisory_xact_lock({REGISTRY_LOCK})"
         ))
+    }
+
+    /// Begins one that may write in the turn that a lock stands for; says whether it has it.
+    pub(super) fn begin_turn(&self, lock: i64, patience: Patience) -> Result<bool, Error> {
+        self.begin(&format!("BEGIN; SET LOCAL ROLE {ROLE}; SET LOCAL hookgate.tenant = '*'"))?;
+        let ask = match patience {
+            Patience::Waits => "SELECT pg_advisory_xact_lock($1)::text IS NOT NULL",
+            Patience::Leaves => "SELECT pg_try_advisory_xact_lock($1)",
+        };
+        let answer = self.ask(|client| client.query_one(ask, &[&lock])?.try_get::<_, bool>(0));
+        if !matches!(answer, Ok(true)) {
+            self.roll_back();
+        }
+        answer
     }
 
     /// Begins one that reads what is so at one moment.

@@ -7,6 +7,7 @@ mod alerts;
 mod archive;
 mod bench;
 mod blobs;
+mod conversations;
 mod copying;
 mod database;
 mod decisions;

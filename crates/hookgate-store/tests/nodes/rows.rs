@@ -50,17 +50,26 @@ async fn filled() -> Bench {
          SELECT n, gen_random_uuid(), 0, 1, 0, 1, id, '' FROM hookgate.tenants; \
          INSERT INTO hookgate.adopted (seq, provider, external_id, tenant, at) \
          SELECT n, 'vapi', id || '-call', id, 1 FROM hookgate.tenants; \
-         INSERT INTO hookgate.violation_tenants (tenant, seq) SELECT id, n FROM hookgate.tenants",
+         INSERT INTO hookgate.violation_tenants (tenant, seq) SELECT id, n FROM hookgate.tenants; \
+         INSERT INTO hookgate.folded (n, tenant, provider, external_id, began_at, received_at, \
+         events, words_mark, state) \
+         SELECT n, id, 'vapi', id || '-call', 1, 1, 1, 0, '{}' FROM hookgate.tenants; \
+         INSERT INTO hookgate.folded_again (tenant, provider, external_id) \
+         SELECT id, 'vapi', id || '-call' FROM hookgate.tenants; \
+         INSERT INTO hookgate.folded_entries (seq, n) SELECT n, n FROM hookgate.folded; \
+         INSERT INTO hookgate.folded_numbers (digits, n) SELECT '321', n FROM hookgate.folded; \
+         INSERT INTO hookgate.folded_words (n, terms) SELECT n, 'word' FROM hookgate.folded",
     );
     bench
 }
 
-/// The tables that name a tenant, and `attempts`, which do by their delivery.
+/// The tables that name a tenant, and those that do by what they belong to.
 fn tables(client: &mut Client) -> Vec<String> {
     let select = "SELECT DISTINCT table_name::text FROM information_schema.columns \
                   JOIN information_schema.tables USING (table_schema, table_name) \
                   WHERE table_schema = 'hookgate' AND table_type = 'BASE TABLE' \
-                  AND (column_name = 'tenant' OR table_name IN ('tenants', 'attempts')) \
+                  AND (column_name = 'tenant' OR table_name IN ('tenants', 'attempts', \
+                  'folded_entries', 'folded_numbers', 'folded_words')) \
                   ORDER BY 1";
     client.query(select, &[]).unwrap().iter().map(|it| it.get(0)).collect()
 }

@@ -362,20 +362,48 @@ pub(crate) enum Key {
     },
 }
 
+/// Which conversations.
+#[derive(Debug, Args)]
+pub(crate) struct WhichConversations {
+    /// Of this tenant.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Of this provider.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// Over this channel: phone, web, chat, sms, ticket or report.
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// In this status: the provider's word, or ongoing, ended or failed.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// With the agent of this id or name.
+    #[arg(long, value_name = "ID")]
+    pub(crate) agent: Option<String>,
+    /// With this telephone number on either side, in any spelling; its last digits are enough.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) number: Option<String>,
+    /// That began then or later: 2026-11-22T10:00:00Z, 2026-11-22, or as long ago as 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// That began before then.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// With all of these words in what was said or written; book* finds what begins so.
+    #[arg(short, long, value_name = "WORDS")]
+    pub(crate) q: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Conversations {
-    /// List conversations that have an owner, newest first.
+    /// List conversations, newest first.
     List {
-        /// Of this tenant.
-        #[arg(long)]
-        tenant: Option<String>,
-        /// Of this provider.
-        #[arg(long)]
-        provider: Option<String>,
+        #[command(flatten)]
+        which: WhichConversations,
         #[command(flatten)]
         listing: Listing,
     },
-    /// Show whose a conversation is, its agent and its phone number, and the latest events.
+    /// Show whose a conversation is, what its events tell, its timeline and its transcript.
     Show {
         /// The provider.
         provider: String,
@@ -400,6 +428,12 @@ pub(crate) enum Conversations {
         /// The phone number that it is on.
         #[arg(long, value_name = "ID")]
         phone_number: Option<String>,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// Make what events tell of conversations anew. Without a running gateway: at its next
+    /// start.
+    Rebuild {
         #[command(flatten)]
         print: Print,
     },

@@ -1,13 +1,17 @@
-//! `hookgate conversations`: whose a call, chat, thread or ticket is.
+//! `hookgate conversations`: whose a call, chat, thread or ticket is, and what its events tell.
+
+mod content;
+mod rebuild;
 
 use serde_json::{Map, Value};
 
 use super::tenant::{self, limit};
 use super::{erasure, events, secret};
-use crate::cli::registry::{Conversations, Erasing};
+use crate::cli::registry::{Conversations, Erasing, Listing, WhichConversations};
 use crate::client::{self, Api, or_missing, path};
 use crate::environment::Environment;
 use crate::exit::Outcome;
+use crate::input;
 use crate::output::{line, table};
 use crate::record::{self, CELL_CHARS_MAX, Column};
 use crate::stored::{moment, text};
@@ -20,17 +24,8 @@ pub(crate) fn run(command: Conversations, environment: &Environment) -> anyhow::
     client::block_on(async {
         let api = Api::here(environment)?;
         match command {
-            Conversations::List { tenant, provider, listing } => {
-                let provider = provider.map(|it| secret::named(&it)).transpose()?;
-                let query =
-                    [("tenant", tenant), ("provider", provider.map(|it| it.name.to_owned()))];
-                let query: Vec<(&'static str, String)> =
-                    query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-                let rows = api.list(PATH, &query, limit(listing.limit)).await?;
-                let none = "No conversation has an owner yet. One is adopted when its first event \
-                            names a bound agent or phone number.";
-                record::list(&rows, &COLUMNS, listing.json, none)
-            }
+            Conversations::List { which, listing } => list(&api, which, listing).await,
+            Conversations::Rebuild { print } => rebuild::run(environment, print.json).await,
             Conversations::Show { provider, id, print } => {
                 let provider = secret::named(&provider)?.name;
                 let found = api.get(&path(&["conversations", provider, &id])?, &[]).await;
@@ -63,15 +58,54 @@ pub(crate) fn run(command: Conversations, environment: &Environment) -> anyhow::
     })
 }
 
-const COLUMNS: [Column; 7] = [
+async fn list(api: &Api, which: WhichConversations, listing: Listing) -> anyhow::Result<Outcome> {
+    let provider = which.provider.map(|it| secret::named(&it)).transpose()?;
+    let query = [
+        ("tenant", which.tenant),
+        ("provider", provider.map(|it| it.name.to_owned())),
+        ("channel", which.channel),
+        ("status", which.status),
+        ("agent", which.agent),
+        ("number", which.number),
+        ("since", moment_of("--since", which.since)?),
+        ("until", moment_of("--until", which.until)?),
+        ("q", which.q),
+    ];
+    let query: Vec<(&'static str, String)> =
+        query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let rows = api.list(PATH, &query, limit(listing.limit)).await?;
+    let none = if query.is_empty() {
+        "No conversation is known yet. The first event of one makes it known."
+    } else {
+        "No conversation is like that."
+    };
+    record::list(&rows, &COLUMNS, listing.json, none)
+}
+
+/// A time as the API takes it.
+fn moment_of(flag: &str, text: Option<String>) -> anyhow::Result<Option<String>> {
+    let read = |it: String| input::moment(flag, &it, input::now()).map(|it| it.to_string());
+    text.map(read).transpose()
+}
+
+const COLUMNS: [Column; 9] = [
     ("SINCE", |it| moment(it, "/created_at")),
     ("TENANT", |it| text(it, "/tenant", CELL_CHARS_MAX)),
     ("PROVIDER", |it| text(it, "/provider", CELL_CHARS_MAX)),
     ("CONVERSATION", |it| text(it, "/external_id", CELL_CHARS_MAX)),
-    ("AGENT", |it| text(it, "/agent_id", CELL_CHARS_MAX)),
-    ("PHONE NUMBER", |it| text(it, "/phone_number_id", CELL_CHARS_MAX)),
+    ("CHANNEL", |it| text(it, "/content/channel", CELL_CHARS_MAX)),
+    ("STATUS", content::status),
+    ("NUMBER", |it| content::number(it, "their_number")),
+    ("AGENT", agent),
     ("ORIGIN", |it| text(it, "/origin", CELL_CHARS_MAX)),
 ];
+
+/// The agent that it is known with; else the one that its events name.
+fn agent(record: &Value) -> String {
+    let places = ["/agent_id", "/content/agent/id", "/content/agent/name"];
+    let found = places.into_iter().map(|it| text(record, it, CELL_CHARS_MAX));
+    found.into_iter().find(|it| it != "-").unwrap_or_else(|| "-".to_owned())
+}
 
 fn missing(provider: &str, id: &str) -> String {
     let id = hookgate_core::mask::visible(id);
@@ -132,7 +166,8 @@ fn show(found: &Value) -> anyhow::Result<()> {
         return Ok(line("\nNo event of it is stored.")?);
     }
     line("\nThe latest events:")?;
-    record::print_table(events, &EVENTS)
+    record::print_table(events, &EVENTS)?;
+    content::print(found)
 }
 
 /// What a verdict means for the next event, and what to do.

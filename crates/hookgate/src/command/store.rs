@@ -174,14 +174,14 @@ fn told(copied: &Copied) -> serde_json::Value {
 }
 
 /// Shows how far long work is, on a terminal in one line, else now and then.
-struct Meter {
+pub(crate) struct Meter {
     shown: Instant,
     is_terminal: bool,
     is_dirty: bool,
 }
 
 impl Meter {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             shown: Instant::now(),
             is_terminal: std::io::stderr().is_terminal(),
@@ -189,7 +189,7 @@ impl Meter {
         }
     }
 
-    fn show(&mut self, progress: Progress) {
+    pub(crate) fn show(&mut self, progress: Progress) {
         if self.shown.elapsed() < SHOW_EVERY {
             return;
         }
@@ -210,7 +210,7 @@ impl Meter {
     }
 
     /// Leaves the line to what follows.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.is_dirty) {
             let _ = write!(std::io::stderr(), "\r{:<40}\r", "");
         }

@@ -138,6 +138,7 @@ fn every_command_has_a_help() {
         "conversations list",
         "conversations show",
         "conversations register",
+        "conversations rebuild",
         "conversations erase",
         "violations list",
         "tools show",

@@ -12,6 +12,7 @@ mod audit;
 mod bench;
 mod bundle;
 mod canary;
+mod conversations;
 mod deliveries;
 mod environment;
 mod help;
