@@ -205,13 +205,13 @@ impl Folder {
         let again = tables.wanted_again(AGAIN_MAX)?;
         let decided = self.registry.decisions_after(tables.cursor(DECISIONS)?, DECISIONS_MAX)?;
         self.pool.look(&Scope::Operator, |client| {
-            let shelf = Shelf { pool: &self.pool, client: RefCell::new(client) };
+            let found = Shelf { pool: &self.pool, client: RefCell::new(client) };
             if again.is_empty() && decided.is_empty() {
-                return events(tables, &shelf, end).map(Some);
+                return events(tables, &found, end).map(Some);
             }
-            fold_again(tables, &shelf, &again)?;
+            fold_again(tables, &found, &again)?;
             tables.done_again(&again)?;
-            decisions(tables, &shelf, &decided)?;
+            decisions(tables, &found, &decided)?;
             Ok(None)
         })
     }

@@ -129,8 +129,8 @@ impl Fold {
             // What is found broken in the index is an error of reading.
             let mut failed = None;
             let done = self.pool.read(None, |connection| {
-                let shelf = Shelf { library: &self.library, connection };
-                match change(tables, &shelf) {
+                let found = Shelf { library: &self.library, connection };
+                match change(tables, &found) {
                     Ok(done) => Ok(Some(done)),
                     Err(FoldError::Reading(error)) => Err(error),
                     Err(error) => {

@@ -51,6 +51,11 @@ async fn filled() -> Bench {
          INSERT INTO hookgate.adopted (seq, provider, external_id, tenant, at) \
          SELECT n, 'vapi', id || '-call', id, 1 FROM hookgate.tenants; \
          INSERT INTO hookgate.violation_tenants (tenant, seq) SELECT id, n FROM hookgate.tenants; \
+         INSERT INTO hookgate.alerts (id, kind, subject, tenant, text, facts, raised_at) \
+         SELECT id::bytea, 'kind', id, id, 'text', '{}', 1 FROM hookgate.tenants; \
+         INSERT INTO hookgate.recordings (id, event, seq, place, source, provider, kind, state, \
+         tenant, received_at, created_at) SELECT id::bytea, '\\x03', n, n, 'vapi', 'vapi', 'mixed', \
+         'pending', id, 1, 1 FROM hookgate.tenants; \
          INSERT INTO hookgate.folded (n, tenant, provider, external_id, began_at, received_at, \
          events, words_mark, state) \
          SELECT n, id, 'vapi', id || '-call', 1, 1, 1, 0, '{}' FROM hookgate.tenants; \
