@@ -75,8 +75,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
 
     let pool = Arc::new(Pool::new(layout.index()));
     let library = Library { reader: journal.reader(), layout: layout.clone() };
-    let door = Door::new(journal, registry.clone(), dedupe, options.index_lag_max);
-    let door = Arc::new(door);
+    let door = Arc::new(Door::new(journal, registry.clone(), dedupe, options.index_lag_max));
     registry.attach(Arc::clone(&pool), has_failed(&door));
     let indexer = Indexer {
         door: Arc::clone(&door),
@@ -92,8 +91,9 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         merging: None,
         has_given_up: false,
     };
+    let no_thread = |error| OpenError::io("starting a thread for", folder, error);
     let thread = thread::Builder::new().name("index".to_owned()).spawn(move || indexer.run());
-    let thread = thread.map_err(|error| OpenError::io("starting a thread for", folder, error))?;
+    let thread = thread.map_err(no_thread)?;
 
     let (fold, folder_thread) = start_folding(&layout, &door, &pool, &library, &registry)?;
     let deciding = Arc::new(Mutex::new(()));
@@ -110,8 +110,7 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         turn: Mutex::new(()),
         is_stopping: AtomicBool::new(false),
     };
-    let keeper = Keeper::start(eraser, options.housekeeping)
-        .map_err(|error| OpenError::io("starting a thread for", folder, error))?;
+    let keeper = Keeper::start(eraser, options.housekeeping).map_err(no_thread)?;
     let space = Space::new(folder, options.disk_warn_percent, options.disk_full_percent);
     Ok(Inner {
         ledger: Ledger::new(&registry, door.indexed()),

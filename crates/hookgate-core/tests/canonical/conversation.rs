@@ -240,7 +240,9 @@ proptest! {
         let (first, rest) = events.split_at(events.len() / 2);
         let kept = serde_json::to_string(&fold(first)).unwrap();
         let mut read: State = serde_json::from_str(&kept).unwrap();
-        rest.iter().for_each(|(seq, event)| read.fold(*seq, event));
+        for (seq, event) in &rest {
+            read.fold(*seq, event);
+        }
         prop_assert_eq!(read, fold(&events));
     }
 }
