@@ -319,8 +319,8 @@ impl Writer {
         let mut stored = batch.into_iter().zip(fates);
         let mut failed = None;
         for ((place, entry), is_ready) in entries.iter().zip(&are_ready) {
-            let result = if *is_ready { stored.next() } else { None };
-            let is_done = match result {
+            let found = if *is_ready { stored.next() } else { None };
+            let is_done = match found {
                 Some((stored, Drained::Stored(fate))) => {
                     let is_stored = fate.outcome.is_ok();
                     self.answer(vec![stored], &[fate]);
