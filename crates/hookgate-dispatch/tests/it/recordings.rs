@@ -286,7 +286,7 @@ async fn what_no_attempt_can_mend_is_given_up_at_once_with_a_reason() {
     .into_iter()
     .enumerate()
     {
-        bench.receive(&ended("ada", &format!("call_{number}"), &[url.clone()])).await;
+        bench.receive(&ended("ada", &format!("call_{number}"), std::slice::from_ref(&url))).await;
         let found = settled(&bench, number + 1).await.pop().unwrap();
         assert_eq!(found.state, RecordingState::Failed, "{url}");
         assert_eq!((found.reason.as_deref(), found.attempts), (Some(reason), 1), "{url}");
