@@ -20,7 +20,7 @@ async fn a_tenant_hears_its_own_and_another_hears_nothing() {
     let (acme, other) = (bench.tenant("acme").await, bench.tenant("other").await);
     bench.bind("acme", "agent", "agent_acme").await;
     let event = bench.call("call_acme", "agent_acme").await;
-    let sound = [b"ID3\x04".as_slice(), &[7; 200_000]].concat();
+    let sound = [b"ID3\x04".to_vec(), vec![7; 200_000]].concat();
     let id = bench.recording("acme", event, &sound).await;
     let shown = json!({
         "id": id,

@@ -240,7 +240,7 @@ proptest! {
         let (first, rest) = events.split_at(events.len() / 2);
         let kept = serde_json::to_string(&fold(first)).unwrap();
         let mut read: State = serde_json::from_str(&kept).unwrap();
-        for (seq, event) in &rest {
+        for (seq, event) in rest {
             read.fold(*seq, event);
         }
         prop_assert_eq!(read, fold(&events));

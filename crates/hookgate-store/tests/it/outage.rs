@@ -285,7 +285,7 @@ async fn what_cannot_be_decided_is_decided_when_it_is_drained_by_the_bindings_of
     let (acme, nobody) = (accepted("acme"), (None, "quarantined"));
     assert_eq!(owners, [acme, acme, nobody, accepted("rival"), acme, nobody]);
     let causes: Vec<_> = [2, 5]
-        .map(|at: usize| all.iter().find(|it| it.id == ids[at]).unwrap().ownership.to_string())
+        .map(|at: usize| all.iter().find(|it| it.id == ids[at]).unwrap().ownership.clone())
         .into();
     assert_eq!(causes, ["contradiction", "unattributed"]);
     let places: Vec<_> = ids.iter().map(|id| all.iter().position(|it| it.id == *id)).collect();

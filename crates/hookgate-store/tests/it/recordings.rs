@@ -54,7 +54,7 @@ async fn a_recording_is_leased_by_one_and_tried_again_until_it_is_given_up(on: K
     assert!(note(registry, vec![new(1, None)], 0).await);
     assert_eq!(registry.next_recording().await.unwrap(), Some(NOW));
     let lease = async |at: Timestamp| {
-        registry.lease_recordings(at, 9, at.plus(Duration::from_secs(60))).await.unwrap().pop()
+        registry.lease_recordings(at, 9, at.plus(Duration::from_mins(1))).await.unwrap().pop()
     };
     let first = lease(NOW).await.unwrap();
     assert!(lease(NOW).await.is_none(), "it is somebody's");

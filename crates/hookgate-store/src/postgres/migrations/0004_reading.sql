@@ -21,6 +21,11 @@ CREATE TABLE spans (
     last_at BIGINT NOT NULL
 );
 GRANT SELECT, INSERT ON spans TO hookgate_app;
+-- They name nobody; who does not say whose rows it wants sees none all the same.
+ALTER TABLE spans ENABLE ROW LEVEL SECURITY;
+ALTER TABLE spans FORCE ROW LEVEL SECURITY;
+CREATE POLICY scope ON spans
+    USING ((SELECT nullif(current_setting('hookgate.tenant', true), '')) IS NOT NULL);
 
 -- A contradiction is the operator's; those whose ids it names may see it, with what is
 -- another's left out (see `library.rs`).
