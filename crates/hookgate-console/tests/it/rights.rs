@@ -184,7 +184,7 @@ async fn a_tenants_key_does_what_it_may_with_what_is_its_own() {
             assert!(!list.is_empty(), "{} has something of its own", operation.name);
         }
     }
-    assert_eq!((read, changed), (16, 11));
+    assert_eq!((read, changed), (18, 11));
 }
 
 #[tokio::test]

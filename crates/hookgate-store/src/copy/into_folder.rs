@@ -188,6 +188,9 @@ impl IntoFolder {
         self.wait()?;
         let erased: HashSet<u64> = erased.iter().copied().collect();
         self.erase(&erased)?;
+        // Refused requests are not copied; whoever reads them finds that there are none.
+        let rejections = self.layout.rejections();
+        layout::create_folder(&rejections).map_err(CopyError::at("creating", &rejections))?;
         let path = self.layout.registry();
         for database in [&path, &self.layout.index()] {
             layout::remove_database(database).map_err(CopyError::at("removing", database))?;
