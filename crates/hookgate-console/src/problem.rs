@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::io::ErrorKind;
 
 use axum::Json;
 use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -118,6 +119,15 @@ impl Problem {
             ReadError::Damaged => {
                 tracing::error!("a stored record is damaged: run `hookgate store check`");
                 Self::Damaged
+            }
+            ReadError::Io(cause)
+                if matches!(
+                    cause.kind(),
+                    ErrorKind::NotConnected | ErrorKind::ConnectionReset | ErrorKind::TimedOut
+                ) =>
+            {
+                tracing::warn!(error = %cause, "the database does not answer");
+                Self::Unavailable(Unavailable::Behind)
             }
             ReadError::Io(cause) => Self::failed("reading the store", &cause),
         }

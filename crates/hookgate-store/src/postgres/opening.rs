@@ -152,7 +152,10 @@ impl Node {
 
 /// Makes connections.
 fn connector(settings: PgSettings, application: &'static str) -> Arc<Connect> {
-    Arc::new(move || settings.connect(application).map_err(std::io::Error::other))
+    Arc::new(move || {
+        let away = |error| std::io::Error::new(std::io::ErrorKind::NotConnected, error);
+        settings.connect(application).map_err(away)
+    })
 }
 
 /// The last place that was given; removes large bodies that nobody has, too.

@@ -1,5 +1,6 @@
 //! The program, started on a free port over a store, and a plain client for it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -13,7 +14,10 @@ use serde_json::Value;
 /// How long the program may take for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-const SECRET: &str = "a-secret-of-this-test";
+pub(crate) const SECRET: &str = "a-secret-of-this-test";
+
+/// 32 bytes in base64, the same on every node.
+const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The running program.
 pub(crate) struct Door {
@@ -24,14 +28,21 @@ pub(crate) struct Door {
 impl Door {
     /// Starts it over the store in `folder` and waits until it listens.
     pub(crate) fn open(folder: &Path) -> Self {
+        Self::open_at(folder, folder.join("store").as_os_str())
+    }
+
+    /// The same over a store elsewhere; `folder` is the node's own.
+    pub(crate) fn open_at(folder: &Path, store: &OsStr) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hookgate"))
             .args(["serve", "--listen", "127.0.0.1:0", "--store"])
-            .arg(folder.join("store"))
+            .arg(store)
             .current_dir(folder)
             .env_clear()
             .env("RETELL_API_KEY", SECRET)
             .env("ELEVENLABS_WEBHOOK_SECRET", SECRET)
             .env("HOOKGATE_ADMIN_TOKEN", SECRET)
+            .env("HOOKGATE_MASTER_KEY", MASTER_KEY)
+            .env("HOOKGATE_EGRESS_ALLOW", "127.0.0.0/8")
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -83,21 +94,26 @@ impl Door {
         self.get(&format!("/api/v1/events/{id}/raw"))
     }
 
-    fn get(&self, target: &str) -> Vec<u8> {
+    /// An answer's body. It must be a success.
+    pub(crate) fn get(&self, target: &str) -> Vec<u8> {
+        self.ask("GET", target, "")
+    }
+
+    /// The same to any request of the operator.
+    pub(crate) fn ask(&self, method: &str, target: &str, body: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
-            "GET {target} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nConnection: close\r\n\r\n"
+            "{method} {target} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let head = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap() + 4;
         let status = String::from_utf8_lossy(&answer[..head]).into_owned();
-        assert!(
-            status.starts_with("HTTP/1.0 200") || status.starts_with("HTTP/1.1 200"),
-            "{status}"
-        );
+        let is_success = status.split(' ').nth(1).is_some_and(|it| it.starts_with('2'));
+        assert!(is_success, "{status}");
         answer.split_off(head)
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod door;
+mod nodes;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
