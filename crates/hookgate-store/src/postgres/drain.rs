@@ -261,7 +261,9 @@ impl Writer {
             return;
         }
         let statement = spooling.begin(Purpose::Drain);
-        let outcome = self.drain_batch(drainer, &entries);
+        // A node that starts has seen the database, but not from here.
+        let seen = if drainer.session.is_some() { Ok(()) } else { drainer.look(self) };
+        let outcome = seen.and_then(|()| self.drain_batch(drainer, &entries));
         if outcome.is_err() {
             drainer.session = None;
         }
