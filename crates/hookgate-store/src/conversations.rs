@@ -199,7 +199,7 @@ fn shown(adopted: Adopted) -> Option<(u64, Conversation)> {
     Some((adopted.seq, conversation))
 }
 
-fn reading(error: ReadError) -> RegistryError {
+pub(crate) fn reading(error: ReadError) -> RegistryError {
     let source = match error {
         ReadError::Io(error) => error,
         other => io::Error::other(other),

@@ -24,6 +24,7 @@ use crate::inner::{Inner, Large};
 use crate::layout::EVENTS;
 use crate::ledger::{Adopting, Ledger};
 use crate::library::{Library, Shown, Stretch};
+use crate::limits::{READ_WAIT_MAX, WHOLE_BODY_BYTES_MAX};
 use crate::lock;
 use crate::opening;
 use crate::options::Options;
@@ -35,9 +36,6 @@ use crate::rejections::Rejections;
 use crate::snapshot::{self, Snapshot};
 use crate::store::Wake;
 
-/// How long a read waits for the index.
-const READ_WAIT_MAX: Duration = Duration::from_secs(2);
-
 /// How long one read may take: searching a word in a hundred million events takes longer,
 /// and is better asked with a time or a source beside it.
 const READ_MAX: Duration = Duration::from_secs(10);
@@ -45,9 +43,6 @@ const READ_MAX: Duration = Duration::from_secs(10);
 /// Times that an event is placed anew because the event that it repeats was lost by a
 /// failing disk at that moment.
 const PLACINGS_MAX: u32 = 3;
-
-/// The largest body that comes whole, in bytes; a larger one goes into a file of its own.
-const WHOLE_BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// The embedded store. Clones share it. What its verbs promise stands in `store.rs`.
 #[derive(Clone, Debug)]
@@ -142,7 +137,7 @@ impl Embedded {
     ) -> Result<Receipt, Unavailable> {
         let inner = &*self.inner;
         inner.gate(judged.log())?;
-        inner.check_share(judged)?;
+        inner.unproven.take(judged.unproven())?;
         let body = &judged.received().body;
         let sha256 = body.sha256();
         for _ in 0..PLACINGS_MAX {
@@ -427,9 +422,7 @@ impl Embedded {
                 keys_in_table,
                 repetitions: inner.repetitions.load(Ordering::Relaxed),
             },
-            unproven: snapshot::Unproven {
-                dropped: inner.unproven_dropped.load(Ordering::Relaxed),
-            },
+            unproven: snapshot::Unproven { dropped: inner.unproven.dropped() },
             rejections: snapshot::Rejections { kept, blob_bytes, dropped },
             blobs: snapshot::Blobs {
                 in_flight_bytes: inner.blobs.in_flight_bytes(),

@@ -36,7 +36,7 @@ use crate::lock;
 use crate::options::Hook;
 use crate::projection::{Fold, FoldError};
 use crate::record::EventId;
-use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
+use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError};
 use crate::rejections::{Rejections, now};
 use crate::retention::Retention;
 use crate::scrub::Scrubbed;
@@ -362,46 +362,9 @@ struct Walk<'a> {
 }
 
 impl Embedded {
-    /// Begins to erase a tenant with all its events. When this returns, it has nothing in
-    /// the registry any more, nothing becomes its own, and the rest is erased even if the
-    /// process is killed. What belongs to it is not readable from here on by its keys; the
-    /// erasure shows how far the rest is.
-    ///
-    /// # Errors
-    ///
-    /// A [`RegistryError`].
-    pub(crate) async fn erase_tenant(
-        &self,
-        tenant: &TenantId,
-        now: Timestamp,
-    ) -> Result<Erasure, RegistryError> {
-        self.begin_erasure(ErasureTarget::Tenant(tenant.clone()), now).await
-    }
-
-    /// Begins to erase a conversation with all its events, whoever they belong to.
-    ///
-    /// # Errors
-    ///
-    /// A [`RegistryError`].
-    pub(crate) async fn erase_conversation(
-        &self,
-        provider: &str,
-        external_id: &str,
-        now: Timestamp,
-    ) -> Result<Erasure, RegistryError> {
-        let (provider, external_id) = (provider.to_owned(), external_id.to_owned());
-        self.begin_erasure(ErasureTarget::Conversation { provider, external_id }, now).await
-    }
-
-    async fn begin_erasure(
-        &self,
-        target: ErasureTarget,
-        now: Timestamp,
-    ) -> Result<Erasure, RegistryError> {
-        let (Written::Created(erasure) | Written::Present(erasure)) =
-            self.registry().add_erasure(target, now).await?;
+    /// There is something to erase.
+    pub(crate) fn erase_soon(&self) {
         self.inner().keeper.ring();
-        Ok(erasure)
     }
 
     /// Changes whenever an erasure has come further.

@@ -16,7 +16,6 @@ use crate::dedupe::Known;
 use crate::door::{Door, Entry, Placed, Question};
 use crate::erasure::Eraser;
 use crate::error::{ReadError, Unavailable};
-use crate::head;
 use crate::index::Row;
 use crate::index::pool::Pool;
 use crate::index::query::{self, Found};
@@ -26,8 +25,8 @@ use crate::ledger::Ledger;
 use crate::library::Library;
 use crate::lock;
 use crate::options::Options;
-use crate::peers::Peers;
-use crate::prepare::{self, Judged, Stamp};
+use crate::peers::Shares;
+use crate::prepare::{Encoded, Judged};
 use crate::projection::Fold;
 use crate::random::Random;
 use crate::receipt::Receipt;
@@ -39,9 +38,6 @@ use crate::space::Space;
 
 /// Buffers kept for encoding: one for each thread that could be at it, and some.
 const BUFFERS_MAX: usize = 16;
-
-/// Reads at once: a dashboard and an export, and never all threads of the runtime.
-pub(crate) const READS_MAX: usize = 4;
 
 pub(crate) struct Inner {
     pub(crate) layout: Layout,
@@ -58,7 +54,7 @@ pub(crate) struct Inner {
     pub(crate) fold: Arc<Fold>,
     /// One decision after the other.
     pub(crate) deciding: Arc<Mutex<()>>,
-    pub(crate) unproven_peers: Mutex<Peers>,
+    pub(crate) unproven: Shares,
     pub(crate) scratch: Mutex<Scratch>,
     pub(crate) space: Space,
     /// What became of the last record of each log: the journal's own health is that of
@@ -67,7 +63,6 @@ pub(crate) struct Inner {
     /// The highest place that a receipt was given for.
     pub(crate) receipted: AtomicU64,
     pub(crate) repetitions: AtomicU64,
-    pub(crate) unproven_dropped: AtomicU64,
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) indexer: Mutex<Option<JoinHandle<()>>>,
     pub(crate) folder: Mutex<Option<JoinHandle<()>>>,
@@ -148,17 +143,6 @@ impl Inner {
         *last = Last { failed, tried: failed.and(last.tried) };
     }
 
-    /// Whether the peer of a request without proof has something left of its share.
-    pub(crate) fn check_share(&self, judged: Judged<'_>) -> Result<(), Unavailable> {
-        let Some(unproven) = judged.unproven() else { return Ok(()) };
-        let received = unproven.received();
-        if lock(&self.unproven_peers).take(received.peer, received.body.len(), Instant::now()) {
-            return Ok(());
-        }
-        self.unproven_dropped.fetch_add(1, Ordering::Relaxed);
-        Err(Unavailable::Behind)
-    }
-
     /// Encodes an event and gives it its place.
     pub(crate) fn place(
         &self,
@@ -171,19 +155,16 @@ impl Inner {
             let mut scratch = lock(&self.scratch);
             (scratch.random.id(received.at), scratch.buffers.pop().unwrap_or_default())
         };
-        let headers = prepare::masked(received, self.registry.mask_key());
-        let mut event = judged.head(&Stamp { id, sha256, headers: &headers });
-        let key = judged.key(&sha256);
-        event.key = key.map(head::Octets);
         encoded.clear();
-        head::encode(&event, &mut encoded);
+        let Encoded { row, at, key } =
+            judged.encode(id, sha256, self.registry.mask_key(), &mut encoded);
         let entry = Entry {
             log: judged.log(),
             head: &mut encoded,
             payload,
-            row: Row::new(&event),
+            row,
             id,
-            at: event.at,
+            at,
             correlation_id: &received.correlation_id,
             key,
             digest: first_half(sha256),
@@ -202,17 +183,14 @@ impl Inner {
     pub(crate) fn large(&self, judged: Judged<'_>, sha256: [u8; 32]) -> Large {
         let received = judged.received();
         let id = lock(&self.scratch).random.id(received.at);
-        let headers = prepare::masked(received, self.registry.mask_key());
-        let mut event = judged.head(&Stamp { id, sha256, headers: &headers });
-        let key = judged.key(&sha256);
-        event.key = key.map(head::Octets);
-        let mut encoded = Vec::new();
-        head::encode(&event, &mut encoded);
+        let mut head = Vec::new();
+        let Encoded { row, at, key } =
+            judged.encode(id, sha256, self.registry.mask_key(), &mut head);
         Large {
-            row: Row::new(&event),
-            head: encoded,
+            row,
+            head,
             id,
-            at: event.at,
+            at,
             correlation_id: received.correlation_id.clone(),
             key,
             digest: first_half(sha256),

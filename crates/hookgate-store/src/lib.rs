@@ -55,6 +55,7 @@ mod keeper;
 mod layout;
 mod ledger;
 mod library;
+mod limits;
 mod maintenance;
 mod opening;
 mod options;

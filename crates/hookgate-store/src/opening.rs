@@ -19,13 +19,14 @@ use crate::error::{OpenError, is_broken};
 use crate::index::indexer::{CatchUpError, Indexer, follow, oldest_segment};
 use crate::index::pool::Pool;
 use crate::index::{self, Index, Unusable};
-use crate::inner::{Inner, READS_MAX, Scratch};
+use crate::inner::{Inner, Scratch};
 use crate::keeper::Keeper;
 use crate::layout::{self, Layout, UNPROVEN};
 use crate::ledger::{HasFailed, Ledger};
 use crate::library::Library;
+use crate::limits::READS_MAX;
 use crate::options::{Options, RECORDINGS_IN_FLIGHT_BYTES_MAX};
-use crate::peers::Peers;
+use crate::peers::{Peers, Shares};
 use crate::projection::{Fold, Projection};
 use crate::random::Random;
 use crate::registry::later::Later;
@@ -125,12 +126,11 @@ pub(crate) fn open(folder: &Path, options: Options, wake: Wake) -> Result<Inner,
         keeper,
         fold,
         deciding,
-        unproven_peers: Mutex::new(Peers::new(options.unproven_share)),
+        unproven: Shares::new(options.unproven_share),
         scratch: Mutex::new(Scratch { random, buffers: Vec::new() }),
         space,
         last: Default::default(),
         repetitions: AtomicU64::new(0),
-        unproven_dropped: AtomicU64::new(0),
         reads: Arc::new(Semaphore::new(READS_MAX)),
         indexer: Mutex::new(Some(thread)),
         folder: Mutex::new(Some(folder_thread)),

@@ -2,8 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use hookgate_core::received::Unproven;
+
+use crate::error::Unavailable;
+use crate::lock;
 use crate::options::Share;
 
 /// Peers that are remembered at once: 256 KiB. Beyond, the unknown ones share one share.
@@ -26,6 +32,35 @@ struct Bucket {
     records: f64,
     bytes: f64,
     at: Instant,
+}
+
+/// The shares of the requests without proof that are kept, and how many were refused for want
+/// of one. Each node has its own.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    peers: Mutex<Peers>,
+    dropped: AtomicU64,
+}
+
+impl Shares {
+    pub(crate) fn new(share: Share) -> Self {
+        Self { peers: Mutex::new(Peers::new(share)), dropped: AtomicU64::new(0) }
+    }
+
+    /// Takes from the share of its peer, if it is a request without proof.
+    pub(crate) fn take(&self, unproven: Option<&Unproven>) -> Result<(), Unavailable> {
+        let Some(received) = unproven.map(Unproven::received) else { return Ok(()) };
+        if lock(&self.peers).take(received.peer, received.body.len(), Instant::now()) {
+            return Ok(());
+        }
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        Err(Unavailable::Behind)
+    }
+
+    /// How many were refused.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
 }
 
 impl Peers {

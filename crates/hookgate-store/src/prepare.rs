@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::bloom::Key;
-use crate::head::{EVENT, EventHead, HeaderList, Octets, Peer, REJECTION, RejectionHead};
+use crate::head::{self, EVENT, EventHead, HeaderList, Octets, Peer, REJECTION, RejectionHead};
+use crate::index::Row;
 use crate::layout::{EVENTS, UNPROVEN};
 use crate::record::Status;
 
@@ -35,6 +36,15 @@ pub(crate) struct Stamp<'a> {
     pub(crate) id: Uuid,
     pub(crate) sha256: [u8; 32],
     pub(crate) headers: &'a Headers,
+}
+
+/// What is said of an event whose head was written.
+pub(crate) struct Encoded {
+    pub(crate) row: Row,
+    /// When it was received.
+    pub(crate) at: i64,
+    /// By which a repetition of it is recognised.
+    pub(crate) key: Option<Key>,
 }
 
 impl<'a> Judged<'a> {
@@ -113,6 +123,22 @@ impl<'a> Judged<'a> {
             sha256,
         };
         likeness.key()
+    }
+
+    /// Writes its head into a buffer.
+    pub(crate) fn encode(
+        self,
+        id: Uuid,
+        sha256: [u8; 32],
+        mask: &MaskKey,
+        into: &mut Vec<u8>,
+    ) -> Encoded {
+        let headers = masked(self.received(), mask);
+        let mut event = self.head(&Stamp { id, sha256, headers: &headers });
+        let key = self.key(&sha256);
+        event.key = key.map(Octets);
+        head::encode(&event, into);
+        Encoded { row: Row::new(&event), at: event.at, key }
     }
 
     /// Its head, but for the key.

@@ -14,6 +14,7 @@
 
 mod dialect;
 mod error;
+mod locks;
 mod session;
 mod topic;
 mod value;
@@ -26,10 +27,9 @@ use rusqlite::TransactionBehavior;
 pub(crate) use rusqlite::types::{FromSql, Value, ValueRef};
 
 pub(crate) use self::error::{Error, OptionalExtension};
+pub(crate) use self::locks::{ERASER_LOCK, EVENTS_LOCK, FOLD_LOCK, REGISTRY_LOCK};
 use self::session::Session;
-pub(crate) use self::session::{
-    Connect, Patience, REGISTRY_LOCK, ROLE, Sight, blocking, may_block,
-};
+pub(crate) use self::session::{Connect, Patience, ROLE, Sight, blocking, may_block};
 pub(crate) use self::topic::{CHANNEL, Topic};
 pub(crate) use self::value::{Bound, read as value_of};
 

@@ -26,12 +26,12 @@ use crate::ledger::{Adopting, Ledger};
 use crate::library::Stretch;
 use crate::options::Options;
 use crate::postgres::{Node, PgSettings};
-use crate::projection::{ConversationPage, Folded, FoldedFilter, Folding};
+use crate::projection::{self, ConversationPage, Folded, FoldedFilter, Folding};
 use crate::receipt::Receipt;
 use crate::record::{Event, EventId, Rejection};
 use crate::registry::{
-    Conversation, ConversationFilter, Erasure, LeasedRecording, Recording, RecordingFilter,
-    RecordingId, Registry, RegistryError, Rows,
+    Conversation, ConversationFilter, Erasure, ErasureTarget, LeasedRecording, Recording,
+    RecordingFilter, RecordingId, Registry, RegistryError, Rows,
 };
 use crate::snapshot::{Snapshot, SpoolState};
 
@@ -479,8 +479,8 @@ impl Store {
         page: Rows,
     ) -> Result<ConversationPage, RegistryError> {
         match &self.backend {
-            Backend::Embedded(it) => it.list_conversations(scope, filter, page).await,
-            Backend::Postgres(it) => it.list_conversations(scope, filter, page).await,
+            Backend::Embedded(it) => projection::list(it, scope, filter, page).await,
+            Backend::Postgres(it) => projection::list(it, scope, filter, page).await,
         }
     }
 
@@ -497,8 +497,8 @@ impl Store {
         external_id: &str,
     ) -> Result<(Vec<Folded>, u64), ReadError> {
         match &self.backend {
-            Backend::Embedded(it) => it.folded_conversation(scope, provider, external_id).await,
-            Backend::Postgres(it) => it.folded_conversation(scope, provider, external_id).await,
+            Backend::Embedded(it) => projection::one(it, scope, provider, external_id).await,
+            Backend::Postgres(it) => projection::one(it, scope, provider, external_id).await,
         }
     }
 
@@ -537,10 +537,7 @@ impl Store {
         tenant: &TenantId,
         now: Timestamp,
     ) -> Result<Erasure, RegistryError> {
-        match &self.backend {
-            Backend::Embedded(it) => it.erase_tenant(tenant, now).await,
-            Backend::Postgres(it) => it.erase_tenant(tenant, now).await,
-        }
+        self.begin_erasure(ErasureTarget::Tenant(tenant.clone()), now).await
     }
 
     /// Begins to erase a conversation with all its events, whoever they belong to.
@@ -554,10 +551,21 @@ impl Store {
         external_id: &str,
         now: Timestamp,
     ) -> Result<Erasure, RegistryError> {
+        let (provider, external_id) = (provider.to_owned(), external_id.to_owned());
+        self.begin_erasure(ErasureTarget::Conversation { provider, external_id }, now).await
+    }
+
+    async fn begin_erasure(
+        &self,
+        target: ErasureTarget,
+        now: Timestamp,
+    ) -> Result<Erasure, RegistryError> {
+        let written = self.registry().add_erasure(target, now).await?;
         match &self.backend {
-            Backend::Embedded(it) => it.erase_conversation(provider, external_id, now).await,
-            Backend::Postgres(it) => it.erase_conversation(provider, external_id, now).await,
+            Backend::Embedded(it) => it.erase_soon(),
+            Backend::Postgres(it) => it.erase_soon(),
         }
+        Ok(written.into_inner())
     }
 
     /// Changes whenever an erasure has come further.

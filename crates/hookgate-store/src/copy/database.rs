@@ -11,9 +11,9 @@ use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES};
 use crate::OpenError;
 use crate::head::{self, SlimHead};
 use crate::index::{signed, unsigned};
-use crate::postgres::{ERASER_LOCK, EVENTS_LOCK, PgSettings, migrations::migrate};
+use crate::postgres::{PgSettings, migrations::migrate};
 use crate::registry::COPYING;
-use crate::sql::{REGISTRY_LOCK, Value, value_of};
+use crate::sql::{ERASER_LOCK, EVENTS_LOCK, REGISTRY_LOCK, Value, value_of};
 
 /// How long one statement may take: the rows of a large table are compared in one.
 const ANSWER_MAX: Duration = Duration::from_hours(1);

@@ -4,10 +4,7 @@
 use hookgate_core::attribution::{Conversation, Origin};
 
 use crate::registry::columns;
-use crate::sql::{Connection, Error, OptionalExtension, Row};
-
-/// The lock of whoever appends events (the letters `hkge`): adoptions are appended with them.
-const EVENTS_LOCK: i64 = 0x686b_6765;
+use crate::sql::{Connection, EVENTS_LOCK, Error, OptionalExtension, Row};
 
 /// What is known of a conversation that was adopted. Nothing where adoptions are elsewhere.
 pub(super) fn adopted(

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use bytes::Bytes;
 use hookgate_core::attribution::{Attributed, Quarantined};
@@ -18,15 +17,11 @@ use super::way::Way;
 use super::{Inner, Node};
 use crate::blobs::BlobWriter;
 use crate::error::Unavailable;
-use crate::head;
-use crate::index::Row;
 use crate::ledger::Adopting;
+use crate::limits::WHOLE_BODY_BYTES_MAX;
 use crate::lock;
-use crate::prepare::{self, Judged, Stamp};
+use crate::prepare::{Encoded, Judged};
 use crate::receipt::Receipt;
-
-/// The largest body that comes whole, in bytes; a larger one is written to a file first.
-const WHOLE_BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// Large bodies that are put into the database at once: each takes a connection.
 pub(super) const UPLOADS_MAX: usize = 2;
@@ -73,7 +68,7 @@ impl Node {
     ) -> Result<Receipt, Unavailable> {
         let inner = &self.inner;
         let body = &judged.received().body;
-        let ready = inner.desk.gate().and_then(|()| inner.check_share(judged));
+        let ready = inner.desk.gate().and_then(|()| inner.unproven.take(judged.unproven()));
         if let (Err(cause), Body::Blob(blob)) = (ready, body) {
             inner.desk.blobs.discard(blob.id);
             return Err(cause);
@@ -116,28 +111,14 @@ impl Node {
 }
 
 impl Inner {
-    /// Whether the peer of a request without proof has something left of its share. Each
-    /// node has its own shares.
-    fn check_share(&self, judged: Judged<'_>) -> Result<(), Unavailable> {
-        let Some(unproven) = judged.unproven() else { return Ok(()) };
-        let received = unproven.received();
-        if lock(&self.unproven_peers).take(received.peer, received.body.len(), Instant::now()) {
-            return Ok(());
-        }
-        self.unproven_dropped.fetch_add(1, Ordering::Relaxed);
-        Err(Unavailable::Behind)
-    }
-
     /// Makes an event ready.
     fn entry(&self, judged: Judged<'_>, adopting: Option<Adopting>) -> (Entry, Ticket) {
         let received = judged.received();
         let id = lock(&self.random).id(received.at);
         let sha256 = received.body.sha256();
-        let headers = prepare::masked(received, self.registry.mask_key());
-        let mut event = judged.head(&Stamp { id, sha256, headers: &headers });
-        event.key = judged.key(&sha256).map(head::Octets);
-        let mut encoded = Vec::with_capacity(1_024);
-        head::encode(&event, &mut encoded);
+        let mut head = Vec::with_capacity(1_024);
+        let Encoded { row, at, .. } =
+            judged.encode(id, sha256, self.registry.mask_key(), &mut head);
         let payload = match &received.body {
             Body::Whole(bytes) => bytes.clone(),
             Body::Blob(_) => Bytes::new(),
@@ -146,9 +127,9 @@ impl Inner {
         let entry = Entry {
             id,
             log: judged.log(),
-            at: event.at,
-            row: Row::new(&event),
-            head: encoded,
+            at,
+            row,
+            head,
             payload,
             correlation_id: received.correlation_id.clone(),
             digest: sha256.first_chunk().copied().unwrap_or_default(),

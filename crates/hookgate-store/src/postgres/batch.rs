@@ -18,6 +18,7 @@ use hookgate_journal::Pending;
 use postgres::{Client, SimpleQueryMessage, Statement};
 use uuid::Uuid;
 
+use super::large;
 use super::queue::{Entry, Outcome};
 use super::statement::{ROWS, hex_array, storable, uuid_array};
 use crate::bloom::Key;
@@ -28,9 +29,20 @@ use crate::index::Adoption;
 use crate::layout::UNPROVEN;
 use crate::receipt::Receipt;
 use crate::record::EventId;
+use crate::sql::EVENTS_LOCK;
 
-/// The lock of events: whoever gives places holds it. "hkge" in ASCII.
-pub(crate) const EVENTS_LOCK: i64 = 0x686b_6765;
+/// What the session has beside what every connection has: a node that stops with the lock in
+/// its hand keeps the others waiting for so long. A batch is one of milliseconds.
+const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'; \
+    SET search_path = hookgate, pg_temp";
+
+/// A connection with what is prepared on it.
+pub(super) struct Session {
+    pub(super) client: Client,
+    insert: Statement,
+    /// There are keys of events that are gone, from a store that was copied into this one.
+    has_dropped_keys: bool,
+}
 
 /// What a batch does to the database.
 #[derive(Debug, Default)]
@@ -88,25 +100,15 @@ struct Said {
     conversations: HashMap<(String, String), String>,
 }
 
-/// Which tables of the registry are in this database.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tables {
-    pub(super) tenants: bool,
-    pub(super) conversations: bool,
-    /// Keys of events that are gone, from a store that was copied into this one.
-    pub(super) dropped_keys: bool,
-}
-
 /// Commits a batch.
 pub(super) fn commit(
-    client: &mut Client,
-    insert: &Statement,
-    tables: Tables,
+    session: &mut Session,
     batch: &[Entry],
     is_owner: impl Fn(&str) -> bool,
 ) -> Result<Committed, postgres::Error> {
-    let said = ask(client, tables, batch)?;
-    let is_owner = |it: &str| is_owner(it) && (!tables.tenants || said.tenants.contains(it));
+    let Session { client, insert, has_dropped_keys } = session;
+    let said = ask(client, *has_dropped_keys, batch)?;
+    let is_owner = |it: &str| is_owner(it) && said.tenants.contains(it);
     let (plan, fates) = decide(batch, &said, is_owner);
     let is_empty = plan.rows.is_empty() && plan.repetitions.is_empty();
     if is_empty {
@@ -125,7 +127,11 @@ pub(super) fn commit(
 
 /// Begins, takes the lock, and asks what must be known: in one round trip. All values are
 /// written as hexadecimal digits or ids, so nothing in them is a statement.
-fn ask(client: &mut Client, tables: Tables, batch: &[Entry]) -> Result<Said, postgres::Error> {
+fn ask(
+    client: &mut Client,
+    has_dropped_keys: bool,
+    batch: &[Entry],
+) -> Result<Said, postgres::Error> {
     let mut sql = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path = hookgate, pg_temp; \
          SET LOCAL ROLE hookgate_app; SET LOCAL hookgate.tenant = '*'; \
@@ -141,7 +147,7 @@ fn ask(client: &mut Client, tables: Tables, batch: &[Entry]) -> Result<Said, pos
             sql,
             "; SELECT 'key', dedupe, seq, id, head FROM events WHERE dedupe = ANY({keys})"
         );
-        if tables.dropped_keys {
+        if has_dropped_keys {
             let _ = write!(
                 sql,
                 "; SELECT 'dropped', key, seq, encode(id, 'hex'), digest FROM dropped_keys \
@@ -160,7 +166,7 @@ fn ask(client: &mut Client, tables: Tables, batch: &[Entry]) -> Result<Said, pos
         );
     }
     let tenants: HashSet<&str> = batch.iter().filter_map(Entry::tenant).collect();
-    if tables.tenants && !tenants.is_empty() {
+    if !tenants.is_empty() {
         let tenants = hex_array(tenants.into_iter().map(str::as_bytes));
         let _ = write!(
             sql,
@@ -173,8 +179,7 @@ fn ask(client: &mut Client, tables: Tables, batch: &[Entry]) -> Result<Said, pos
     if !ids.is_empty() {
         let ids = hex_array(ids.iter().map(|it| it.as_bytes()));
         let ids = format!("ARRAY(SELECT convert_from(it, 'UTF8') FROM unnest({ids}) AS it)");
-        let known = tables.conversations.then_some("conversations");
-        for table in known.into_iter().chain(["adopted"]) {
+        for table in ["conversations", "adopted"] {
             let _ = write!(
                 sql,
                 "; SELECT 'conversation', external_id, provider, tenant FROM {table} \
@@ -447,9 +452,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Makes ready what writes all rows.
-pub(super) fn prepare(client: &mut Client) -> Result<Statement, postgres::Error> {
-    client.prepare(ROWS)
+/// Makes a connection ready.
+pub(super) fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
+    client.batch_execute(SESSION)?;
+    let ask = "SELECT EXISTS (SELECT FROM dropped_keys)";
+    let row = large::transact(&mut client, |client| client.query_one(ask, &[]))?;
+    let has_dropped_keys = row.try_get(0)?;
+    let insert = client.prepare(ROWS)?;
+    Ok(Session { client, insert, has_dropped_keys })
 }
 
 /// What PostgreSQL writes as `\x` and digits.

@@ -11,7 +11,6 @@ use postgres::Client;
 use postgres::types::ToSql;
 
 use super::Node;
-use super::batch::EVENTS_LOCK;
 use super::query::{self, COLUMNS, Found, signed};
 use super::statement::storable;
 use crate::decide::{Author, Case, DecideError, Judged, Read, Wish, is_held, unavailable};
@@ -19,9 +18,7 @@ use crate::error::{ReadError, Unavailable};
 use crate::index::Adoption;
 use crate::record::{Event, EventId};
 use crate::registry::Decision;
-
-/// The lock of who changes the registry.
-pub(super) const REGISTRY_LOCK: i64 = 0x484b_4752;
+use crate::sql::{EVENTS_LOCK, REGISTRY_LOCK};
 
 /// Why a decision is not made.
 pub(super) struct Refused(DecideError);

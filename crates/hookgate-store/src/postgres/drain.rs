@@ -16,14 +16,14 @@ use hookgate_journal::Pending;
 use postgres::Client;
 use uuid::Uuid;
 
-use super::batch::{self, Fate};
+use super::batch::{self, Fate, Session};
 use super::fault::{ConnectError, ConnectFault};
 use super::large;
 use super::outage::{DRAIN_BYTES_MAX, Purpose, Step, Why};
 use super::queue::{Call, Entry};
 use super::spool::{self, EntryBody, Place};
 use super::spooling::Spooling;
-use super::writer::{Connect, Session, Trouble, Writer, prepare, trouble_of};
+use super::writer::{Connect, Trouble, Writer, trouble_of};
 use crate::error::Unavailable;
 use crate::head::{self, SlimHead};
 use crate::layout::{EVENTS, UNPROVEN};
@@ -68,7 +68,7 @@ impl Drainer {
     fn look(&mut self, writer: &Writer) -> Result<(), Why> {
         self.session = None;
         let client = (self.connect)().map_err(|error| why_unreachable(&error))?;
-        let mut session = prepare(client).map_err(|error| why_of(&error))?;
+        let mut session = batch::prepare(client).map_err(|error| why_of(&error))?;
         follow(&mut session.client, writer)?;
         self.session = Some(session);
         Ok(())
@@ -369,20 +369,15 @@ impl Writer {
         let registry = &self.desk.registry;
         let is_owner = |tenant: &str| registry.shared().memory().owner(tenant).is_some();
         let begun = Instant::now();
-        let Session { client, insert, tables } = session;
-        match batch::commit(client, insert, *tables, batch, is_owner) {
+        match batch::commit(session, batch, is_owner) {
             Ok(committed) => {
-                let bytes = batch.iter().map(Entry::bytes).sum();
-                let done = Pending { records: batch.len() as u64, bytes };
-                lock(&self.desk.counters).count(done, begun.elapsed());
-                self.note_unproven(committed.unproven);
-                self.desk.note_listed(committed.last_seq);
+                self.note(batch, &committed, begun.elapsed());
                 Ok(committed.fates.into_iter().map(Drained::Stored).collect())
             }
             Err(error) => match trouble_of(&error) {
                 Trouble::Away(_, why) => Err(why),
                 Trouble::Refused => {
-                    client.batch_execute("ROLLBACK").map_err(|error| why_of(&error))?;
+                    session.client.batch_execute("ROLLBACK").map_err(|error| why_of(&error))?;
                     let (one, other) = batch.split_at(batch.len() / 2);
                     if one.is_empty() {
                         return Ok(vec![Drained::Refused]);

@@ -18,7 +18,6 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use postgres::Client;
 use tokio::sync::watch;
@@ -34,12 +33,10 @@ use crate::index::victims::Whose;
 use crate::keeper::Erasing;
 use crate::lock;
 use crate::options::Hook;
-use crate::registry::{Erased, Erasure, ErasureTarget, Registry, RegistryError, Written};
+use crate::registry::{Erased, Erasure, ErasureTarget, Registry};
 use crate::rejections::now;
 use crate::retention::{Retention, targets, unswept};
-
-/// The lock of the node that erases.
-pub(crate) const ERASER_LOCK: i64 = 0x484b_4745;
+use crate::sql::ERASER_LOCK;
 
 /// What an erasure changes, made free for others.
 const VACUUM: &str = "VACUUM hookgate.events, hookgate.blobs, hookgate.repetitions, \
@@ -278,33 +275,8 @@ struct Walk<'a> {
 }
 
 impl Node {
-    pub(crate) async fn erase_tenant(
-        &self,
-        tenant: &TenantId,
-        now: Timestamp,
-    ) -> Result<Erasure, RegistryError> {
-        self.begin_erasure(ErasureTarget::Tenant(tenant.clone()), now).await
-    }
-
-    pub(crate) async fn erase_conversation(
-        &self,
-        provider: &str,
-        external_id: &str,
-        now: Timestamp,
-    ) -> Result<Erasure, RegistryError> {
-        let (provider, external_id) = (provider.to_owned(), external_id.to_owned());
-        self.begin_erasure(ErasureTarget::Conversation { provider, external_id }, now).await
-    }
-
-    async fn begin_erasure(
-        &self,
-        target: ErasureTarget,
-        now: Timestamp,
-    ) -> Result<Erasure, RegistryError> {
-        let (Written::Created(erasure) | Written::Present(erasure)) =
-            self.registry().add_erasure(target, now).await?;
+    pub(crate) fn erase_soon(&self) {
         self.inner.keeper.ring();
-        Ok(erasure)
     }
 
     pub(crate) fn erasing(&self) -> watch::Receiver<u64> {

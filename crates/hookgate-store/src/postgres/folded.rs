@@ -25,19 +25,16 @@ use super::statement::storable;
 use super::writer::Connect;
 use crate::error::ReadError;
 use crate::filter::{EventFilter, Page};
-use crate::inner::READS_MAX;
 use crate::library::Shown;
+use crate::limits::READS_MAX;
 use crate::lock;
 use crate::projection::{
-    ConversationPage, DECISIONS, DECISIONS_MAX, Events, FoldError, Folded, FoldedFilter, Folding,
-    Pace, Said, Tables, Telling, VERSION, decisions, events, fold_again, list, one, reader,
+    DECISIONS, DECISIONS_MAX, Events, FoldError, Folding, Pace, Said, Tables, Telling, VERSION,
+    decisions, events, fold_again, reader,
 };
 use crate::record::EventId;
-use crate::registry::{Conversation, Registry, RegistryError, Rows};
-use crate::sql::{self, Connection, Patience, Sight, may_block};
-
-/// The lock of who folds, and of who erases what is folded. (The letters `HKGF`.)
-pub(super) const FOLD_LOCK: i64 = 0x484b_4746;
+use crate::registry::{Conversation, Registry, RegistryError};
+use crate::sql::{self, Connection, FOLD_LOCK, Patience, Sight, may_block};
 
 /// Milliseconds that a statement of a read may take.
 const READ_MAX: u32 = 10_000;
@@ -311,24 +308,6 @@ impl Telling for Node {
 }
 
 impl Node {
-    pub(crate) async fn list_conversations(
-        &self,
-        scope: &Scope,
-        filter: FoldedFilter,
-        page: Rows,
-    ) -> Result<ConversationPage, RegistryError> {
-        list(self, scope, filter, page).await
-    }
-
-    pub(crate) async fn folded_conversation(
-        &self,
-        scope: &Scope,
-        provider: &str,
-        external_id: &str,
-    ) -> Result<(Vec<Folded>, u64), ReadError> {
-        one(self, scope, provider, external_id).await
-    }
-
     pub(crate) async fn rebuild_conversations(&self) -> Result<(), ReadError> {
         let folder = Arc::clone(&self.inner.folder);
         let anew = move || may_block(|| folder.begin_anew()).map_err(failed);

@@ -1,15 +1,13 @@
 //! Large bodies: from a file of the node into pieces in the database.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::time::Duration;
 
 use postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::blobs::Blobs;
-use crate::body::{Body, Large};
-use crate::error::ReadError;
 use crate::options::Ring;
 use crate::rejections::now;
 
@@ -95,50 +93,6 @@ pub(super) fn upload_file(
     Ok(())
 }
 
-/// Reads a body back, into a file that goes with whoever has it. Nothing if it is not there.
-pub(super) fn fetch(
-    client: &mut Client,
-    id: Uuid,
-    bytes: u64,
-    folder: &std::path::Path,
-) -> Result<Option<Body>, ReadError> {
-    let failed = |error: Error| ReadError::Io(io::Error::other(error));
-    let mut file = unnamed(folder).map_err(ReadError::Io)?;
-    let mut length = 0_u64;
-    for number in 0_i32.. {
-        let sql = "SELECT bytes FROM blobs WHERE id = $1 AND n = $2";
-        let row =
-            transact(client, |client| client.query_opt(sql, &[&id, &number])).map_err(failed)?;
-        let Some(row) = row else { break };
-        let piece: &[u8] = row.try_get(0).map_err(failed)?;
-        file.write_all(piece).map_err(ReadError::Io)?;
-        length = length.saturating_add(piece.len() as u64);
-    }
-    if length == 0 {
-        return Ok(None);
-    }
-    if length != bytes {
-        return Err(ReadError::Damaged);
-    }
-    file.seek(SeekFrom::Start(0)).map_err(ReadError::Io)?;
-    Ok(Some(Body::Large(Large::file(file, bytes))))
-}
-
-/// A file without a name.
-fn unnamed(folder: &std::path::Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let name = crate::random::id(now())?;
-    let path = folder.join(format!("read-{name}"));
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)?;
-    std::fs::remove_file(path)?;
-    Ok(file)
-}
-
 /// Removes pieces that belong to nothing and are old enough to stay so.
 pub(super) fn remove_orphans(client: &mut Client) -> Result<u64, Error> {
     let old = i64::try_from(ORPHAN_MAX.as_millis()).unwrap_or(i64::MAX);
@@ -156,50 +110,40 @@ pub(super) fn remove_orphans(client: &mut Client) -> Result<u64, Error> {
     })
 }
 
-/// Removes what the ring of requests without proof has no room for, the oldest first.
-pub(super) fn trim_unproven(client: &mut Client, ring: Ring) -> Result<u64, Error> {
-    let (records, bytes) = (signed(ring.records_max), signed(ring.bytes_max));
-    transact(client, |client| {
-        client.execute(
-            "WITH sized AS (
-                 SELECT seq, row_number() OVER newest AS n, sum(octet_length(head)
-                     + coalesce(octet_length(payload), 0) + coalesce((SELECT sum(octet_length(
-                     piece.bytes)) FROM blobs AS piece WHERE piece.id = events.blob), 0))
-                     OVER newest AS bytes
-                 FROM events WHERE log = 1 WINDOW newest AS (ORDER BY seq DESC)
-             ), gone AS (
-                 DELETE FROM events WHERE log = 1 AND seq <= (
-                     SELECT max(seq) FROM sized WHERE n > $1::bigint OR bytes > $2::bigint
-                 ) RETURNING blob
-             )
-             DELETE FROM blobs WHERE id IN (SELECT blob FROM gone WHERE blob IS NOT NULL)
-                 AND NOT EXISTS (SELECT 1 FROM rejections WHERE rejections.blob = blobs.id)",
-            &[&records, &bytes],
-        )
-    })
+/// A table that is a ring: which rows of it are, and who else may have their bodies.
+pub(super) struct Trimmed {
+    table: &'static str,
+    rows: &'static str,
+    other: &'static str,
 }
 
-/// Removes what the ring of refused requests has no room for, the oldest first.
-pub(super) fn trim_rejections(client: &mut Client, ring: Ring) -> Result<u64, Error> {
+/// Events without proof.
+pub(super) const UNPROVEN: Trimmed =
+    Trimmed { table: "events", rows: "log = 1", other: "rejections" };
+
+/// Refused requests.
+pub(super) const REFUSED: Trimmed = Trimmed { table: "rejections", rows: "true", other: "events" };
+
+/// Removes what a ring has no room for, the oldest first.
+pub(super) fn trim(client: &mut Client, from: &Trimmed, ring: Ring) -> Result<u64, Error> {
+    let Trimmed { table, rows, other } = from;
+    let sql = format!(
+        "WITH sized AS (
+             SELECT seq, row_number() OVER newest AS n, sum(octet_length(head)
+                 + coalesce(octet_length(payload), 0) + coalesce((SELECT sum(octet_length(
+                 piece.bytes)) FROM blobs AS piece WHERE piece.id = it.blob), 0))
+                 OVER newest AS bytes
+             FROM {table} AS it WHERE {rows} WINDOW newest AS (ORDER BY seq DESC)
+         ), gone AS (
+             DELETE FROM {table} WHERE {rows} AND seq <= (
+                 SELECT max(seq) FROM sized WHERE n > $1::bigint OR bytes > $2::bigint
+             ) RETURNING blob
+         )
+         DELETE FROM blobs WHERE id IN (SELECT blob FROM gone WHERE blob IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM {other} AS it WHERE it.blob = blobs.id)"
+    );
     let (records, bytes) = (signed(ring.records_max), signed(ring.bytes_max));
-    transact(client, |client| {
-        client.execute(
-            "WITH sized AS (
-                 SELECT seq, row_number() OVER newest AS n, sum(octet_length(head)
-                     + coalesce(octet_length(payload), 0) + coalesce((SELECT sum(octet_length(
-                     piece.bytes)) FROM blobs AS piece WHERE piece.id = rejections.blob), 0))
-                     OVER newest AS bytes
-                 FROM rejections WINDOW newest AS (ORDER BY seq DESC)
-             ), gone AS (
-                 DELETE FROM rejections WHERE seq <= (
-                     SELECT max(seq) FROM sized WHERE n > $1::bigint OR bytes > $2::bigint
-                 ) RETURNING blob
-             )
-             DELETE FROM blobs WHERE id IN (SELECT blob FROM gone WHERE blob IS NOT NULL)
-                 AND NOT EXISTS (SELECT 1 FROM events WHERE events.blob = blobs.id)",
-            &[&records, &bytes],
-        )
-    })
+    transact(client, |client| client.execute(&sql, &[&records, &bytes]))
 }
 
 fn signed(value: u64) -> i64 {

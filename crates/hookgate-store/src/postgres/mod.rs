@@ -61,10 +61,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::append::UPLOADS_MAX;
-pub(crate) use self::batch::EVENTS_LOCK;
 pub use self::check::check as check_postgres;
 use self::connect::PORT_OF_POOLERS;
-pub(crate) use self::erase::ERASER_LOCK;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};
 use self::folded::Folder;
@@ -84,11 +82,10 @@ pub(crate) use self::writer::Connect;
 use self::writer::Desk;
 use crate::error::Unavailable;
 use crate::keeper::Keeper;
-use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::lock;
 use crate::options::Options;
-use crate::peers::Peers;
+use crate::peers::Shares;
 use crate::random::Random;
 use crate::registry::Registry;
 use crate::snapshot::{self, Snapshot};
@@ -108,16 +105,13 @@ struct Inner {
     registry: Registry,
     ledger: Ledger,
     options: Options,
-    layout: Layout,
     connect: Arc<Connect>,
     /// What is shared with the thread that commits.
     desk: Arc<Desk>,
     ring: rings::Ring,
-    ring_reader: Mutex<Option<Client>>,
     uploads: [Mutex<Option<Client>>; UPLOADS_MAX],
     upload_turn: AtomicUsize,
-    unproven_peers: Mutex<Peers>,
-    unproven_dropped: AtomicU64,
+    unproven: Shares,
     random: Mutex<Random>,
     space: Space,
     volatile: Option<&'static str>,
@@ -186,7 +180,7 @@ impl Node {
             index: snapshot::Index { lag_max: inner.options.index_lag_max, ..Default::default() },
             conversations: self.folding(),
             dedupe: snapshot::Dedupe { repetitions: load(&desk.repetitions), ..Default::default() },
-            unproven: snapshot::Unproven { dropped: load(&inner.unproven_dropped) },
+            unproven: snapshot::Unproven { dropped: inner.unproven.dropped() },
             rejections: snapshot::Rejections {
                 kept: load(&inner.ring.kept),
                 blob_bytes: load(&inner.ring.blob_bytes),
@@ -225,9 +219,7 @@ impl Inner {
             spooling.close();
         }
         self.keeper.join();
-        let mut clients: Vec<Client> = lock(&self.ring_reader).take().into_iter().collect();
-        clients.extend(self.uploads.iter().filter_map(|it| lock(it).take()));
-        discard(clients);
+        discard(self.uploads.iter().filter_map(|it| lock(it).take()).collect());
         self.registry.close();
     }
 }

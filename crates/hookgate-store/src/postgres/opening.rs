@@ -23,7 +23,7 @@ use crate::keeper::Keeper;
 use crate::layout::{self, Layout};
 use crate::ledger::Ledger;
 use crate::options::Options;
-use crate::peers::Peers;
+use crate::peers::{Peers, Shares};
 use crate::random::Random;
 use crate::registry::Registry;
 use crate::space::{self, Space};
@@ -111,11 +111,9 @@ impl Node {
             connect,
             desk,
             ring: rings::Ring::new(Peers::new(options.rejections_share)),
-            ring_reader: Mutex::new(None),
             uploads: Default::default(),
             upload_turn: AtomicUsize::new(0),
-            unproven_peers: Mutex::new(Peers::new(options.unproven_share)),
-            unproven_dropped: AtomicU64::new(0),
+            unproven: Shares::new(options.unproven_share),
             random: Mutex::new(random),
             space,
             volatile: space::volatile(folder),
@@ -124,7 +122,6 @@ impl Node {
             pool,
             folder: conversations,
             keeper,
-            layout,
             options,
         });
         // From here on, what was started ends with the node.

@@ -20,11 +20,8 @@ use tokio::sync::Semaphore;
 
 use super::writer::Connect;
 use crate::error::ReadError;
+use crate::limits::READS_MAX;
 use crate::lock;
-
-/// Transactions of readers at once: a dashboard and an export, and never all threads of the
-/// runtime or all connections that a small PostgreSQL has.
-const READS_MAX: usize = 4;
 
 /// Connections kept open: those of readers, and one for who writes beside them.
 const KEPT_MAX: usize = READS_MAX + 1;

@@ -1,24 +1,28 @@
 //! Refused requests, kept in a table that is trimmed. A thread writes them, behind a queue of
 //! its own, so that nobody who is refused delays who is accepted.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hookgate_core::received::{Body as ReceivedBody, Unproven};
+use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use postgres::Client;
 use postgres::error::SqlState;
+use postgres::types::ToSql;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::pieces::Pieces;
+use super::pool::Pool;
 use super::{Inner, Node, large};
-use crate::body::Body;
+use crate::body::{Body, Large};
 use crate::error::ReadError;
 use crate::filter::{Order, Page, RejectionFilter};
 use crate::head::{self, RejectionHead};
+use crate::limits::READ_WAIT_MAX;
 use crate::lock;
 use crate::peers::Peers;
 use crate::prepare::{self, Stamp};
@@ -30,9 +34,6 @@ const WAITING_BYTES_MAX: u64 = 16 << 20;
 
 /// What one waiting entry takes beside its bytes, about.
 const ENTRY_BYTES: u64 = 256;
-
-/// How long a read waits for what was refused before.
-const READ_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Times that a write is tried, on a new connection each but the first.
 const TRIES_MAX: u32 = 3;
@@ -171,49 +172,28 @@ impl Node {
         filter: RejectionFilter,
         page: Page,
     ) -> Result<Vec<Rejection>, ReadError> {
-        self.read_ring(move |client, _| read_page(client, &filter, page)).await
+        self.read_ring(move |client| read_page(client, &filter, page)).await
     }
 
     pub(crate) async fn rejection(&self, id: Uuid) -> Result<Option<(Rejection, Body)>, ReadError> {
-        self.read_ring(move |client, inner| read_one(client, inner, id)).await
+        let pool = self.pool().clone();
+        self.read_ring(move |client| read_one(client, &pool, id)).await
     }
 
-    /// Reads on a thread that may block, when everything is written that was refused before.
+    /// Reads when everything is written that was refused before.
     async fn read_ring<T: Send + 'static>(
         &self,
-        read: impl Fn(&mut Client, &Inner) -> Result<T, ReadError> + Send + 'static,
+        read: impl FnOnce(&mut Client) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let inner = Arc::clone(&self.inner);
-        let target = lock(&inner.ring.state).last;
-        let mut done = inner.ring.done.subscribe();
+        let ring = &self.inner.ring;
+        let target = lock(&ring.state).last;
+        let mut done = ring.done.subscribe();
         let waiting = async { done.wait_for(|it| *it >= target).await.is_ok() };
         if !tokio::time::timeout(READ_WAIT_MAX, waiting).await.unwrap_or(false) {
             return Err(ReadError::Behind);
         }
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut slot = lock(&inner.ring_reader);
-            let was_used = slot.is_some();
-            if let Some(mut client) = slot.take() {
-                let read = read(&mut client, &inner);
-                if !client.is_closed() {
-                    *slot = Some(client);
-                    return read;
-                }
-            }
-            let mut client = (inner.connect)().map_err(ReadError::Io)?;
-            if was_used {
-                tracing::debug!("a connection to PostgreSQL was lost, and made again");
-            }
-            let read = read(&mut client, &inner);
-            *slot = Some(client);
-            read
-        });
-        reading.await.unwrap_or_else(|error| Err(ReadError::Io(io::Error::other(error))))
+        self.pool().reading(&Scope::Operator, read).await
     }
-}
-
-fn failed(error: postgres::Error) -> ReadError {
-    ReadError::Io(io::Error::other(error))
 }
 
 fn read_page(
@@ -235,11 +215,10 @@ fn read_page(
     let since = filter.since.map_or(i64::MIN, Timestamp::millis);
     let until = filter.until.map_or(i64::MAX, Timestamp::millis);
     let limit = i64::try_from(page.limit.min(PAGE_MAX)).unwrap_or(i64::MAX);
-    let rows = large::transact(client, |client| {
-        client.query(&sql, &[&start, &filter.source, &since, &until, &filter.settled, &limit])
-    });
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&start, &filter.source, &since, &until, &filter.settled, &limit];
     let mut rejections = Vec::new();
-    for row in rows.map_err(failed)? {
+    for row in client.query(&sql, &values)? {
         // One that is damaged does not hide the others.
         if let Ok(rejection) = rejection_of(&row) {
             rejections.push(rejection);
@@ -250,19 +229,17 @@ fn read_page(
 
 fn read_one(
     client: &mut Client,
-    inner: &Inner,
+    pool: &Pool,
     id: Uuid,
 ) -> Result<Option<(Rejection, Body)>, ReadError> {
     let sql = "SELECT seq, accepted_as, head, payload, blob FROM rejections WHERE id = $1";
-    let row = large::transact(client, |client| client.query_opt(sql, &[&id]));
-    let Some(row) = row.map_err(failed)? else { return Ok(None) };
+    let Some(row) = client.query_opt(sql, &[&id])? else { return Ok(None) };
     let rejection = rejection_of(&row)?;
-    let payload: Option<Vec<u8>> = row.try_get(3).map_err(failed)?;
-    let blob: Option<Uuid> = row.try_get(4).map_err(failed)?;
+    let payload: Option<Vec<u8>> = row.try_get(3)?;
+    let blob: Option<Uuid> = row.try_get(4)?;
     let body = match (blob, payload) {
-        (Some(blob), _) => {
-            large::fetch(client, blob, rejection.size, &inner.layout.bodies().unkept())?
-        }
+        (Some(blob), _) => Pieces::open(pool, client, blob, rejection.size)?
+            .map(|it| Body::Large(Large::pieces(it, rejection.size))),
         (None, payload) => payload.map(|it| Body::Whole(it.into())),
     };
     Ok(body.map(|body| (rejection, body)))
@@ -270,9 +247,9 @@ fn read_one(
 
 /// The refused request in a row of `seq`, `accepted_as` and `head`.
 fn rejection_of(row: &postgres::Row) -> Result<Rejection, ReadError> {
-    let seq: i64 = row.try_get(0).map_err(failed)?;
-    let accepted_as: Option<Uuid> = row.try_get(1).map_err(failed)?;
-    let encoded: &[u8] = row.try_get(2).map_err(failed)?;
+    let seq: i64 = row.try_get(0)?;
+    let accepted_as: Option<Uuid> = row.try_get(1)?;
+    let encoded: &[u8] = row.try_get(2)?;
     let head: RejectionHead<'_> = head::decode(encoded).map_err(|_| ReadError::Damaged)?;
     Ok(head.into_rejection(u64::try_from(seq).unwrap_or(0), accepted_as.map(EventId)))
 }
@@ -390,7 +367,7 @@ fn write(client: &mut Client, jobs: &[Job]) -> Result<(), postgres::Error> {
 }
 
 fn trim(inner: &Inner, client: &mut Client) -> Result<(), postgres::Error> {
-    large::trim_rejections(client, inner.options.rejections)?;
+    large::trim(client, &large::REFUSED, inner.options.rejections)?;
     let row = large::transact(client, |client| {
         client.query_one(
             "SELECT count(*), coalesce((SELECT sum(octet_length(bytes)) FROM blobs

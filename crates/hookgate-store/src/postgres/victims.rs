@@ -4,7 +4,6 @@ use hookgate_core::time::Timestamp;
 use postgres::Client;
 use uuid::Uuid;
 
-use super::batch::EVENTS_LOCK;
 use super::folded;
 use super::query::unsigned;
 use super::statement::storable;
@@ -13,6 +12,7 @@ use crate::error::ReadError;
 use crate::head::{self, EventHead, Octets};
 use crate::index::victims::Whose;
 use crate::registry::ErasureTarget;
+use crate::sql::EVENTS_LOCK;
 
 /// Bytes of the bodies that a piece has but for its first one: nothing is appended while it is
 /// erased, and the server takes about a second for a gigabyte.

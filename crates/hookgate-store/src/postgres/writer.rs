@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use hookgate_core::provider;
 use hookgate_journal::Pending;
+use postgres::Client;
 use postgres::error::SqlState;
-use postgres::{Client, Statement};
 use tokio::sync::watch;
 
-use super::batch::{self, Fate, Tables};
+use super::batch::{self, Committed, Fate, Session};
 use super::counters::Counters;
 use super::drain::{why_of, why_unreachable};
 use super::large;
@@ -47,13 +47,6 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// A ring is trimmed when this part of it is new: looking through it costs more than what it
 /// may be too large meanwhile.
 const TRIM_PARTS: u64 = 64;
-
-/// The settings of the session: a node that stops with the lock in its hand, or without
-/// anybody noticing that it is gone, keeps the others waiting for so long. A batch is one of
-/// milliseconds.
-const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; \
-    SET statement_timeout = '20s'; SET idle_in_transaction_session_timeout = '5s'; \
-    SET search_path = hookgate, pg_temp";
 
 /// Opens a connection.
 pub(crate) type Connect = dyn Fn() -> io::Result<Client> + Send + Sync;
@@ -102,13 +95,6 @@ impl Desk {
             is_later
         });
     }
-}
-
-/// A connection with what is prepared on it.
-pub(super) struct Session {
-    pub(super) client: Client,
-    pub(super) insert: Statement,
-    pub(super) tables: Tables,
 }
 
 /// The thread's own.
@@ -218,17 +204,12 @@ impl Writer {
         let Some(session) = &mut self.session else {
             return Err(Trouble::Away(Unavailable::Failed, Why::Unreachable));
         };
-        let Session { client, insert, tables } = session;
         let registry = &self.desk.registry;
         let is_owner = |tenant: &str| registry.shared().memory().owner(tenant).is_some();
         let begun = Instant::now();
-        match batch::commit(client, insert, *tables, batch, is_owner) {
+        match batch::commit(session, batch, is_owner) {
             Ok(committed) => {
-                let bytes = batch.iter().map(Entry::bytes).sum();
-                let done = Pending { records: batch.len() as u64, bytes };
-                lock(&self.desk.counters).count(done, begun.elapsed());
-                self.note_unproven(committed.unproven);
-                self.desk.note_listed(committed.last_seq);
+                self.note(batch, &committed, begun.elapsed());
                 self.answer(std::mem::take(batch), &committed.fates);
                 Ok(())
             }
@@ -239,7 +220,8 @@ impl Writer {
                     events = batch.len(),
                     "a batch of events was not committed"
                 );
-                if trouble == Trouble::Refused && client.batch_execute("ROLLBACK").is_err() {
+                if trouble == Trouble::Refused && session.client.batch_execute("ROLLBACK").is_err()
+                {
                     self.session = None;
                 }
                 Err(trouble)
@@ -293,6 +275,15 @@ impl Writer {
         }
     }
 
+    /// Notes what was committed.
+    pub(super) fn note(&mut self, batch: &[Entry], committed: &Committed, took: Duration) {
+        let bytes = batch.iter().map(Entry::bytes).sum();
+        let done = Pending { records: batch.len() as u64, bytes };
+        lock(&self.desk.counters).count(done, took);
+        self.note_unproven(committed.unproven);
+        self.desk.note_listed(committed.last_seq);
+    }
+
     /// A session, if there is none.
     pub(super) fn try_session(&mut self) -> Result<(), Trouble> {
         if self.session.as_ref().is_some_and(|it| !it.client.is_closed()) {
@@ -303,7 +294,7 @@ impl Writer {
             tracing::warn!(error = %error, "PostgreSQL cannot be reached");
             Trouble::Away(Unavailable::Failed, why_unreachable(&error))
         })?;
-        let session = prepare(client).map_err(|error| {
+        let session = batch::prepare(client).map_err(|error| {
             tracing::warn!(
                 code = error.code().map(SqlState::code),
                 "PostgreSQL does not take what every session begins with"
@@ -323,7 +314,7 @@ impl Writer {
         }
         let Some(session) = &mut self.session else { return };
         self.untrimmed = Pending::default();
-        if let Err(error) = large::trim_unproven(&mut session.client, self.unproven) {
+        if let Err(error) = large::trim(&mut session.client, &large::UNPROVEN, self.unproven) {
             tracing::warn!(
                 code = error.code().map(SqlState::code),
                 "the ring of requests without proof could not be trimmed"
@@ -331,26 +322,6 @@ impl Writer {
             self.session = None;
         }
     }
-}
-
-/// Makes a connection ready.
-pub(super) fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
-    client.batch_execute(SESSION)?;
-    let row = client.query_one(
-        "SELECT to_regclass('hookgate.tenants') IS NOT NULL, \
-         to_regclass('hookgate.conversations') IS NOT NULL",
-        &[],
-    )?;
-    let (tenants, conversations) = (row.try_get(0)?, row.try_get(1)?);
-    let mut dropped_keys = false;
-    if tenants {
-        let ask = "SELECT EXISTS (SELECT FROM dropped_keys)";
-        let row = large::transact(&mut client, |client| client.query_one(ask, &[]))?;
-        dropped_keys = row.try_get(0)?;
-    }
-    let tables = Tables { tenants, conversations, dropped_keys };
-    let insert = batch::prepare(&mut client)?;
-    Ok(Session { client, insert, tables })
 }
 
 /// What an error means for a batch. Whatever is not about what was sent, passes.

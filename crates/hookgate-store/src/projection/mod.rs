@@ -53,7 +53,7 @@ use crate::lock;
 use crate::sql::{self, Connection};
 
 /// Connections that read, kept open: as many as may read at once.
-const KEPT_MAX: usize = crate::inner::READS_MAX;
+const KEPT_MAX: usize = crate::limits::READS_MAX;
 
 /// Pages of a connection that only reads, in KiB.
 const READER_CACHE_KIB: i64 = 2 << 10;

@@ -1,11 +1,11 @@
 //! Conversations as the store shows them: what is known of each, and what its events tell.
 
-use std::io;
 use std::sync::atomic::Ordering;
 
 use hookgate_core::tenant::{Scope, TenantId};
 
 use super::{Folded, FoldedFilter, Folding, query};
+use crate::conversations::reading;
 use crate::embedded::Embedded;
 use crate::error::ReadError;
 use crate::inner::Inner;
@@ -218,24 +218,6 @@ impl Telling for Embedded {
 }
 
 impl Embedded {
-    pub(crate) async fn list_conversations(
-        &self,
-        scope: &Scope,
-        filter: FoldedFilter,
-        page: Rows,
-    ) -> Result<ConversationPage, RegistryError> {
-        list(self, scope, filter, page).await
-    }
-
-    pub(crate) async fn folded_conversation(
-        &self,
-        scope: &Scope,
-        provider: &str,
-        external_id: &str,
-    ) -> Result<(Vec<Folded>, u64), ReadError> {
-        one(self, scope, provider, external_id).await
-    }
-
     pub(crate) async fn rebuild_conversations(&self) -> Result<(), ReadError> {
         let begin = |inner: &Inner| inner.fold.projection.begin_anew();
         self.blocking_read(move |inner| begin(inner).map_err(ReadError::database)).await
@@ -248,12 +230,4 @@ impl Embedded {
         let behind = inner.door.indexed().borrow().saturating_sub(through);
         Folding { through, behind, conversations: projection.count.load(Ordering::Relaxed) }
     }
-}
-
-fn reading(error: ReadError) -> RegistryError {
-    let source = match error {
-        ReadError::Io(error) => error,
-        other => io::Error::other(other),
-    };
-    RegistryError::Unavailable { doing: "reading conversations", source }
 }

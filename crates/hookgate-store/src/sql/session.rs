@@ -16,6 +16,7 @@ use postgres::{Client, SimpleQueryMessage};
 
 use super::Error;
 use super::dialect::translate;
+use super::locks::REGISTRY_LOCK;
 use super::topic::{CHANNEL, Topic};
 use super::value::Bound;
 
@@ -25,10 +26,6 @@ pub(crate) type Connect =
 
 /// The role that every transaction has.
 pub(crate) const ROLE: &str = "hookgate_app";
-
-/// The lock of whoever changes the registry: one at a time, over all nodes, as in SQLite.
-/// (The letters `HKGR`.)
-pub(crate) const REGISTRY_LOCK: i64 = 0x484b_4752;
 
 /// Statements that are kept prepared. Lists with filters have many; past this all go.
 const PREPARED_MAX: usize = 256;

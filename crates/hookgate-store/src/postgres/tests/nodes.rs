@@ -14,8 +14,8 @@ use super::bench::Call;
 use super::{Bench, database, number};
 use crate::error::Unavailable;
 use crate::ledger::Adopting;
-use crate::postgres::batch::EVENTS_LOCK;
 use crate::registry::Binding;
+use crate::sql::EVENTS_LOCK;
 
 /// Times that two nodes race: each round takes another interleaving of their threads.
 const ROUNDS: u64 = 500;
