@@ -122,6 +122,8 @@ fn cluster() -> Cluster {
 #[derive(Default)]
 struct Told {
     receipts: Mutex<HashMap<String, (Uuid, bool)>>,
+    /// All but the first of each node are to stop.
+    ease: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -140,7 +142,11 @@ impl Told {
 /// Sends one event after the other, each again until it is taken.
 async fn send(store: Store, name: String, told: Arc<Told>) {
     let mut number = 0;
-    while !told.stop.load(Ordering::Relaxed) {
+    let is_first = name.ends_with('0');
+    let is_over = || {
+        told.stop.load(Ordering::Relaxed) || !is_first && told.ease.load(Ordering::Relaxed)
+    };
+    while !is_over() {
         let call = Call::status(&name, number);
         let event = call.accepted();
         let mut was_refused = false;
@@ -192,7 +198,9 @@ async fn every_receipt_is_there_once_and_in_order_after_cuts_freezes_and_stops()
         outside(|| cluster.start_again());
         told.grows(200).await;
     }
-    // Under load, both leave the spool.
+    // Under load, both leave the spool; how much of it, a machine may bear that does other
+    // things too.
+    told.ease.store(true, Ordering::Relaxed);
     for node in &nodes {
         node.goes("ok").await;
     }
