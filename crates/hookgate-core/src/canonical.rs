@@ -91,7 +91,24 @@ pub fn canonical_value(
     body: Option<&Value>,
     about: &About<'_>,
 ) -> CanonicalEvent {
-    let mut reader = Reader::new(body.filter(|it| it.is_object()), about);
+    let reader = Reader::new(body.filter(|it| it.is_object()), about);
+    read(reader, provider, source)
+}
+
+/// The same without `sources`: for who folds many events, and shows none.
+#[must_use]
+pub fn canonical_unsourced(
+    provider: &Provider,
+    source: &str,
+    body: Option<&Value>,
+    about: &About<'_>,
+) -> CanonicalEvent {
+    let reader = Reader::without_sources(body.filter(|it| it.is_object()), about);
+    read(reader, provider, source)
+}
+
+fn read(mut reader: Reader<'_>, provider: &Provider, source: &str) -> CanonicalEvent {
+    let about = reader.about();
     let conversation = about
         .conversation_id
         .map(|id| Conversation { id: Some(id.to_owned()), ..Conversation::default() });

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::body::{Body, Large};
 use crate::error::ReadError;
 use crate::filter::{EventFilter, Order, Page};
-use crate::head::{self, EventHead, Since};
+use crate::head::{self, EventHead, Octets, Since};
 use crate::index::query::{self, Found};
 use crate::layout::Layout;
 use crate::record::{Event, EventId, Status};
@@ -162,6 +162,27 @@ impl Library {
         Ok(Some(event_of(head, since, scope)))
     }
 
+    /// What was stored of an event, and its body; nothing if it was erased or overwritten.
+    /// What became of it after is not asked, but for whose it is.
+    pub(crate) fn stored(
+        &self,
+        scope: &Scope,
+        mut found: Found,
+    ) -> Result<Option<(Event, Body)>, ReadError> {
+        let Some(record) = self.record(&found)? else { return Ok(None) };
+        let head = head_of(&record, &found)?;
+        let (blob, size) = (head.blob, head.size);
+        let since = Since {
+            seq: found.seq,
+            is_quarantined: found.is_quarantined,
+            tenant: found.tenant.take(),
+            ..Since::default()
+        };
+        let event = event_of(head, since, scope);
+        let body = self.body_of(record.payload, blob, size)?;
+        Ok(body.map(|body| (event, body)))
+    }
+
     /// Something of an event's head; nothing if it was overwritten since.
     pub(crate) fn head<T>(
         &self,
@@ -182,12 +203,22 @@ impl Library {
     pub(crate) fn body(&self, found: &Found) -> Result<Option<Body>, ReadError> {
         let Some(record) = self.record(found)? else { return Ok(None) };
         let head = head_of(&record, found)?;
-        if let Some(blob) = head.blob.filter(|_| record.payload != Payload::Erased) {
-            return file_body(File::open(self.layout.blob(blob.0)), head.size);
-        }
-        match record.payload {
-            Payload::Present(bytes) => Ok(Some(Body::Whole(bytes.into()))),
-            Payload::Erased => Ok(None),
+        let (blob, size) = (head.blob, head.size);
+        self.body_of(record.payload, blob, size)
+    }
+
+    fn body_of(
+        &self,
+        payload: Payload,
+        blob: Option<Octets<16>>,
+        size: u64,
+    ) -> Result<Option<Body>, ReadError> {
+        match (payload, blob) {
+            (Payload::Erased, _) => Ok(None),
+            (Payload::Present(_), Some(blob)) => {
+                file_body(File::open(self.layout.blob(blob.0)), size)
+            }
+            (Payload::Present(bytes), None) => Ok(Some(Body::Whole(bytes.into()))),
         }
     }
 

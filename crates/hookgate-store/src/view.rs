@@ -4,9 +4,10 @@
 //! is shown whole only where it proved something: of a refused request it might be one
 //! that somebody wants to try.
 
-use hookgate_core::canonical::{About, CanonicalEvent, canonical_value};
+use hookgate_core::canonical::{About, CanonicalEvent, canonical_unsourced, canonical_value};
 use hookgate_core::event::{Claim, Kind};
 use hookgate_core::headers::Value as Header;
+use hookgate_core::provider::Provider;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::{mask, provider};
 use serde_json::{Map, Value, json};
@@ -83,11 +84,20 @@ impl Event {
 
     /// What a body says, in the shape that holds for all providers.
     fn canonical(&self, body: &Value) -> Option<Value> {
-        serde_json::to_value(self.canonical_event(Some(body))?).ok()
+        let canonical = self
+            .read_by(|provider, about| canonical_value(provider, &self.source, Some(body), about));
+        serde_json::to_value(canonical?).ok()
     }
 
-    /// The same, without a body what is known besides it.
+    /// The same to be folded; without a body, what is known besides it.
     pub(crate) fn canonical_event(&self, body: Option<&Value>) -> Option<CanonicalEvent> {
+        self.read_by(|provider, about| canonical_unsourced(provider, &self.source, body, about))
+    }
+
+    fn read_by(
+        &self,
+        read: impl FnOnce(&Provider, &About<'_>) -> CanonicalEvent,
+    ) -> Option<CanonicalEvent> {
         let provider = provider::named(&self.provider)?;
         let id = self.id.to_string();
         let about = About {
@@ -98,7 +108,7 @@ impl Event {
             conversation_id: self.conversation_id.as_deref(),
             received_at: self.received_at,
         };
-        Some(canonical_value(provider, &self.source, body, &about))
+        Some(read(provider, &about))
     }
 
     /// Unproven bytes are never interpreted, and what was not readable once is not read

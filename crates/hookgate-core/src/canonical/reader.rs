@@ -49,7 +49,10 @@ pub(crate) struct Reader<'a> {
     body: &'a Value,
     about: &'a About<'a>,
     base: String,
-    sources: BTreeMap<String, String>,
+    /// What stands at the base.
+    here: &'a Value,
+    /// Nothing where nobody asks for them.
+    sources: Option<BTreeMap<String, String>>,
     is_truncated: bool,
 }
 
@@ -57,8 +60,13 @@ impl<'a> Reader<'a> {
     /// Reads `body`; without one there is nothing at any place.
     pub(crate) fn new(body: Option<&'a Value>, about: &'a About<'a>) -> Self {
         let body = body.unwrap_or(&Value::Null);
-        let (base, sources) = (String::new(), BTreeMap::new());
-        Self { body, about, base, sources, is_truncated: false }
+        let sources = Some(BTreeMap::new());
+        Self { body, about, base: String::new(), here: body, sources, is_truncated: false }
+    }
+
+    /// The same, and notes no places.
+    pub(crate) fn without_sources(body: Option<&'a Value>, about: &'a About<'a>) -> Self {
+        Self { sources: None, ..Self::new(body, about) }
     }
 
     /// What is known besides the body.
@@ -73,8 +81,13 @@ impl<'a> Reader<'a> {
 
     /// Goes to the first of these places that is an object, or to the root.
     pub(crate) fn enter(&mut self, places: &[&str]) -> bool {
-        let found = places.iter().find(|it| self.body.pointer(it).is_some_and(Value::is_object));
-        found.copied().unwrap_or_default().clone_into(&mut self.base);
+        let found = places.iter().find_map(|place| {
+            let here = at(self.body, place).filter(|it| it.is_object())?;
+            Some((*place, here))
+        });
+        let (base, here) = found.unwrap_or(("", self.body));
+        base.clone_into(&mut self.base);
+        self.here = here;
         found.is_some()
     }
 
@@ -85,7 +98,11 @@ impl<'a> Reader<'a> {
 
     /// What stands there, without a note.
     pub(crate) fn peek(&self, pointer: &str) -> Option<&'a Value> {
-        self.body.pointer(&self.whole(pointer)).filter(|it| !it.is_null())
+        let found = match pointer.strip_prefix('#') {
+            Some(whole) => at(self.body, whole),
+            None => at(self.here, pointer),
+        };
+        found.filter(|it| !it.is_null())
     }
 
     /// The text that stands there, without a note.
@@ -95,14 +112,17 @@ impl<'a> Reader<'a> {
 
     /// Notes that the value at `field` was read from here.
     pub(crate) fn note(&mut self, field: &str, pointer: &str) {
-        let pointer = self.whole(pointer);
-        self.sources.insert(field.to_owned(), pointer);
+        let pointer = self.sources.is_some().then(|| self.whole(pointer));
+        if let (Some(sources), Some(pointer)) = (&mut self.sources, pointer) {
+            sources.insert(field.to_owned(), pointer);
+        }
     }
 
     /// Notes that a value was made of the one at another field.
     pub(crate) fn note_same(&mut self, field: &str, other: &str) {
-        if let Some(pointer) = self.sources.get(other).cloned() {
-            self.sources.insert(field.to_owned(), pointer);
+        let Some(sources) = &mut self.sources else { return };
+        if let Some(pointer) = sources.get(other).cloned() {
+            sources.insert(field.to_owned(), pointer);
         }
     }
 
@@ -115,12 +135,14 @@ impl<'a> Reader<'a> {
 
     /// Takes a note back.
     pub(crate) fn forget(&mut self, field: &str) {
-        self.sources.remove(field);
+        if let Some(sources) = &mut self.sources {
+            sources.remove(field);
+        }
     }
 
     /// Notes where a value stands that was read before.
     pub(crate) fn note_where(&mut self, field: &str, value: Option<&str>, pointers: &[&str]) {
-        let Some(value) = value else { return };
+        let Some(value) = value.filter(|_| self.sources.is_some()) else { return };
         let is_it = |it: &&&str| self.peek(it).and_then(word).as_deref() == Some(value);
         if let Some(found) = pointers.iter().find(is_it) {
             self.note(field, found);
@@ -210,7 +232,7 @@ impl<'a> Reader<'a> {
         mask::credentials(&mut data);
         if data.to_string().len() > DATA_BYTES_MAX {
             self.is_truncated = true;
-            self.sources.remove(field);
+            self.forget(field);
             return None;
         }
         Some(data)
@@ -219,7 +241,7 @@ impl<'a> Reader<'a> {
     /// The items of a list, at most [`ITEMS_MAX`], each with its pointer.
     pub(crate) fn items(&mut self, pointer: &str) -> Vec<(String, &'a Value)> {
         let whole = self.whole(pointer);
-        let list = self.body.pointer(&whole).and_then(Value::as_array);
+        let list = at(self.body, &whole).and_then(Value::as_array);
         let list = list.map(Vec::as_slice).unwrap_or_default();
         self.is_truncated |= list.len() > ITEMS_MAX;
         let list = list.iter().take(ITEMS_MAX).enumerate();
@@ -306,8 +328,20 @@ impl<'a> Reader<'a> {
         event.recordings = event.recordings.take().filter(|it| !it.is_empty());
         event.tools = event.tools.take().filter(|it| !it.is_empty());
         event.truncated = self.is_truncated.then_some(true);
-        event.sources = self.sources;
+        event.sources = self.sources.unwrap_or_default();
     }
+}
+
+/// What stands at a pointer: [`Value::pointer`] would make two texts of each step of it.
+pub(crate) fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let is_plain = pointer.starts_with('/') && !pointer.contains('~');
+    let mut steps = pointer.split('/').skip(1);
+    let walk = |value: &'v Value, step: &str| match value {
+        Value::Object(map) => map.get(step),
+        Value::Array(list) => list.get(step.parse::<usize>().ok()?),
+        _ => None,
+    };
+    if is_plain { steps.try_fold(value, walk) } else { value.pointer(pointer) }
 }
 
 /// A text with something in it.

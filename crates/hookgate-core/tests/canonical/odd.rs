@@ -1,10 +1,10 @@
 //! Bodies that no provider sends, and what must never be in an event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hookgate_core::canonical::{
-    About, DATA_BYTES_MAX, ITEMS_MAX, TEXT_CHARS_MAX, TURNS_MAX, WORD_CHARS_MAX, canonical,
-    canonical_value,
+    About, CanonicalEvent, DATA_BYTES_MAX, ITEMS_MAX, TEXT_CHARS_MAX, TURNS_MAX, WORD_CHARS_MAX,
+    canonical, canonical_unsourced, canonical_value,
 };
 use hookgate_core::event::Kind;
 use hookgate_core::provider;
@@ -149,7 +149,13 @@ proptest! {
             conversation_id: None,
             received_at: hookgate_core::time::Timestamp::from_millis(at),
         };
-        let event = canonical_value(provider::named(name).unwrap(), "s", body.as_ref(), &about);
+        let provider = provider::named(name).unwrap();
+        let event = canonical_value(provider, "s", body.as_ref(), &about);
+        let unsourced = canonical_unsourced(provider, "s", body.as_ref(), &about);
+        prop_assert_eq!(
+            &unsourced,
+            &CanonicalEvent { sources: BTreeMap::new(), ..event.clone() }
+        );
         let event = serde_json::to_value(event).unwrap();
         prop_assert_eq!(faults(&event), Vec::<String>::new());
         prop_assert_eq!(&event["kind"], kind.name());

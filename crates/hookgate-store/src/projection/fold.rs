@@ -60,9 +60,9 @@ impl Events for Shelf<'_> {
     fn said(&self, found: &Found) -> Result<Option<Said>, ReadError> {
         let read = || {
             let Some(scope) = reader(found.tenant.as_deref()) else { return Ok(None) };
-            let event = self.library.event(&[self.connection], &scope, found.clone())?;
-            let Some(event) = event.filter(|it| !it.is_erased) else { return Ok(None) };
-            let Some(body) = self.library.body(found)? else { return Ok(None) };
+            let Some((event, body)) = self.library.stored(&scope, found.clone())? else {
+                return Ok(None);
+            };
             Said::of(event, body)
         };
         match read() {

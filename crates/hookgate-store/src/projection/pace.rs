@@ -16,6 +16,10 @@ const POLL: Duration = Duration::from_secs(1);
 /// takes a quarter of one core at most, and intake has the rest.
 const RESTS: u32 = 3;
 
+/// The same while more comes in than could be folded with those rests: whoever falls behind
+/// anyway leaves the machine to intake, and catches up when there is less of it.
+const RESTS_OUTRUN: u32 = 19;
+
 /// How long nothing is done after something failed.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,6 +46,31 @@ struct Done {
     through: u64,
 }
 
+/// How far things were when a step was done.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    /// When the step began.
+    begun: Instant,
+    /// How far there was to go.
+    end: u64,
+    /// How far it was folded.
+    through: u64,
+}
+
+impl Reached {
+    /// Whether more came since the step before than is folded in that time by steps like this
+    /// one, which took so long, with the shorter rests between.
+    fn is_outrun(self, before: Self, took: Duration) -> bool {
+        let came = self.end.saturating_sub(before.end);
+        let folded = self.through.saturating_sub(before.through);
+        let passed = self.begun.saturating_duration_since(before.begun);
+        let cycle = took.saturating_mul(RESTS.saturating_add(1));
+        let product =
+            |count: u64, time: Duration| u128::from(count).saturating_mul(time.as_nanos());
+        product(came, cycle) > product(folded, passed)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Bell {
     asked: u64,
@@ -65,6 +94,7 @@ impl Pace {
         step: impl Fn() -> Result<Option<u64>, FoldError>,
         recover: impl Fn(&FoldError),
     ) {
+        let mut before: Option<Reached> = None;
         loop {
             let (asked, is_stopping) = {
                 let bell = lock(&self.bell);
@@ -76,13 +106,16 @@ impl Pace {
             let begun = Instant::now();
             match step() {
                 Ok(Some(through)) => {
-                    let is_done = through >= end();
+                    let now = Reached { begun, end: end(), through };
+                    let is_done = through >= now.end;
                     if is_done {
                         lock(&self.bell).is_rebuilding = false;
                     }
                     self.done.send_modify(|it| *it = Done { answered: asked, through });
                     let took = begun.elapsed();
-                    let rest = if is_done { POLL } else { took.saturating_mul(RESTS).min(POLL) };
+                    let is_outrun = before.replace(now).is_some_and(|it| now.is_outrun(it, took));
+                    let rests = if is_outrun { RESTS_OUTRUN } else { RESTS };
+                    let rest = if is_done { POLL } else { took.saturating_mul(rests).min(POLL) };
                     // Who asks while it is behind does not wait for its rests.
                     let is_wanted = self.done.receiver_count() > 0;
                     if is_done || !is_wanted {
@@ -169,4 +202,21 @@ impl Pace {
 /// Whether a counter that wraps has reached another.
 const fn reached(counter: u64, other: u64) -> bool {
     counter.wrapping_sub(other) < u64::MAX / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_faster_than_it_is_folded_is_left_for_later() {
+        let (begun, took) = (Instant::now(), Duration::from_millis(25));
+        let before = Reached { begun, end: 1_000, through: 100 };
+        // Within 250 ms, ten steps of 25 ms or two and a half with their rests.
+        let now = |end| Reached { begun: begun + took * 10, end, through: 200 };
+        assert!(!now(1_250).is_outrun(before, took));
+        assert!(now(1_251).is_outrun(before, took));
+        // Folding begins anew.
+        assert!(!Reached { through: 0, ..now(1_000) }.is_outrun(before, took));
+    }
 }

@@ -43,6 +43,11 @@ const CHANGES_MIN: u64 = 2;
 /// Puts the words of a conversation into the place of those that it had.
 pub(super) fn put(connection: &Connection, n: i64, text: &str) -> Result<(), Error> {
     remove(connection, n)?;
+    add(connection, n, text)
+}
+
+/// The same for a conversation that had none.
+pub(super) fn add(connection: &Connection, n: i64, text: &str) -> Result<(), Error> {
     let sqlite = "INSERT INTO folded_words (rowid, text) VALUES (?1, ?2)";
     let postgres = "INSERT INTO folded_words (n, terms) \
          SELECT ?1, array_to_tsvector(string_to_array(folded_plain(?2), ' '))";

@@ -144,10 +144,12 @@ impl<'c> Tables<'c> {
         let view = draft.state.view();
         let text = text(&view);
         let mark = mark(&text);
-        if draft.n.is_none() || mark != draft.words_mark {
+        if draft.n.is_none() {
+            words::add(self.connection, n, &text)?;
+        } else if mark != draft.words_mark {
             words::put(self.connection, n, &text)?;
         }
-        self.put_numbers(n, &view)?;
+        self.put_numbers(n, draft.n.is_none(), &view)?;
         let state = serde_json::to_string(&draft.state).map_err(|_| Error::unreadable("state"))?;
         let agent = view.agent.as_ref();
         let began_at = draft.state.began_at().map_or(draft.received_at, |it| it.at().millis());
@@ -181,12 +183,12 @@ impl<'c> Tables<'c> {
         Ok(())
     }
 
-    fn put_numbers(&self, n: i64, view: &View) -> Result<(), Error> {
+    fn put_numbers(&self, n: i64, is_new: bool, view: &View) -> Result<(), Error> {
         let wanted: BTreeSet<String> = view.numbers().filter_map(digits_of).collect();
-        let mut select =
-            self.connection.prepare_cached("SELECT digits FROM folded_numbers WHERE n = ?1")?;
-        let known: Result<BTreeSet<String>, _> = select.query_map([n], |it| it.get(0))?.collect();
-        let known = known?;
+        let known = if is_new { BTreeSet::new() } else { self.numbers(n)? };
+        if wanted == known {
+            return Ok(());
+        }
         let mut delete = self
             .connection
             .prepare_cached("DELETE FROM folded_numbers WHERE digits = ?1 AND n = ?2")?;
@@ -200,6 +202,11 @@ impl<'c> Tables<'c> {
             insert.execute(params![digits, n])?;
         }
         Ok(())
+    }
+
+    fn numbers(&self, n: i64) -> Result<BTreeSet<String>, Error> {
+        let select = "SELECT digits FROM folded_numbers WHERE n = ?1";
+        self.connection.prepare_cached(select)?.query_map([n], |it| it.get(0))?.collect()
     }
 
     /// Removes everything, to begin anew.

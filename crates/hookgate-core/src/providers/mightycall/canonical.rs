@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::canonical::reader::{Reader, Unit, amount, word};
+use crate::canonical::reader::{Reader, Unit, amount, at, word};
 use crate::canonical::shape::filled;
 use crate::canonical::{
     Agent, CanonicalEvent, Channel, Conversation, Direction, Message, Metric, Participant,
@@ -167,7 +167,7 @@ fn report(reader: &mut Reader<'_>) -> Option<Report> {
         let index = metrics.len();
         let named = ["/metric_type", "/name"]
             .into_iter()
-            .find_map(|it| Some((it, item.pointer(it).and_then(word)?)));
+            .find_map(|it| Some((it, at(item, it).and_then(word)?)));
         let Some((at, name)) = named else { continue };
         reader.note(&format!("report.metrics.{index}.name"), &format!("{pointer}{at}"));
         let value = item.get("value").and_then(|it| amount(it, 1.0));

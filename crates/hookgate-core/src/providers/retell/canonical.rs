@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::canonical::reader::{Reader, Unit, moment, seconds, word};
+use crate::canonical::reader::{Reader, Unit, at, moment, seconds, word};
 use crate::canonical::shape::filled;
 use crate::canonical::transcript::{spoken, tool, tool_turn};
 use crate::canonical::{
@@ -151,7 +151,7 @@ fn turn(item: &Value, into: &mut Vec<Turn>) {
         return;
     };
     // Words have their place in seconds (`start: 0.5`), messages their time of day.
-    let at_seconds = item.pointer("/words/0/start").and_then(|it| seconds(it, 1.0));
+    let at_seconds = at(item, "/words/0/start").and_then(|it| seconds(it, 1.0));
     let at = item.get("created_timestamp").and_then(|it| moment(it, Unit::Millis));
     into.push(Turn { role, text: Some(text.to_owned()), at_seconds, at, ..Turn::default() });
 }

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::canonical::reader::{Reader, Unit, filled as text, link, moment, word};
+use crate::canonical::reader::{Reader, Unit, at, filled as text, link, moment, word};
 use crate::canonical::shape::filled;
 use crate::canonical::{
     Attachment, CanonicalEvent, Channel, Conversation, Direction, Message, Moment, Participant,
@@ -125,10 +125,10 @@ fn role(word: &str) -> Option<Role> {
 
 fn turn(item: &Value, into: &mut Vec<Turn>) {
     let Some(said) = item.get("msg").and_then(Value::as_str).and_then(text) else { return };
-    let told = item.pointer("/sender/t").and_then(Value::as_str).and_then(role);
+    let told = at(item, "/sender/t").and_then(Value::as_str).and_then(role);
     into.push(Turn {
         role: told.unwrap_or_default(),
-        name: item.pointer("/sender/n").and_then(word),
+        name: at(item, "/sender/n").and_then(word),
         text: Some(said),
         at: item.get("time").and_then(|it| moment(it, Unit::Text)),
         ..Turn::default()

@@ -10,7 +10,7 @@
 
 use serde_json::Value;
 
-use crate::canonical::reader::{Reader, Unit, filled as text, moment, seconds, word};
+use crate::canonical::reader::{Reader, Unit, at, filled as text, moment, seconds, word};
 use crate::canonical::shape::filled;
 use crate::canonical::transcript::{spoken, tool, tool_turn};
 use crate::canonical::{
@@ -309,14 +309,14 @@ fn tools(reader: &mut Reader<'_>) -> Vec<Tool> {
             let names = names.into_iter().chain(["/function/name".to_owned(), "/name".to_owned()]);
             for name in names {
                 if found.name.is_none()
-                    && let Some(it) = item.pointer(&name).and_then(word)
+                    && let Some(it) = at(item, &name).and_then(word)
                 {
                     found.name = Some(tool::canonical(&it));
                     reader.note(&format!("tools.{index}.name"), &format!("{pointer}{name}"));
                 }
             }
             let id = format!("{inside}/id");
-            if let Some(it) = item.pointer(&id).and_then(word) {
+            if let Some(it) = at(item, &id).and_then(word) {
                 found.call_id = Some(it);
                 reader.note(&format!("tools.{index}.call_id"), &format!("{pointer}{id}"));
             }
