@@ -13,6 +13,7 @@ mod disturb;
 mod load;
 mod operator;
 mod parts;
+mod postgres;
 mod server;
 mod tools;
 
@@ -30,8 +31,9 @@ struct Arguments {
     /// What to do: `compare` (both servers, interleaved), `parts` (the steps of a request
     /// in one process), `disturbed` (Hookgate beside slow senders and a large body), `tools`
     /// (what the gateway adds to a tool call; the first number of connections counts),
-    /// `deliveries` (how fast those drain that wait for an endpoint), `load` (a server that
-    /// runs already), or `bare` (serve the bare handler on a free port).
+    /// `deliveries` (how fast those drain that wait for an endpoint), `postgres` (the store
+    /// alone, in the database of `--database`, beside inserts of one row each), `load` (a
+    /// server that runs already), or `bare` (serve the bare handler on a free port).
     #[arg(default_value = "compare")]
     what: String,
     /// Connections, each a closed loop of one request after the other.
@@ -52,6 +54,9 @@ struct Arguments {
     /// Deliveries that wait before `deliveries` lets them go.
     #[arg(long, default_value_t = 100_000)]
     pending: u64,
+    /// The URL of the empty database for `postgres`.
+    #[arg(long)]
+    database: Option<String>,
     /// The folder in which Hookgate's store is made; by default the working folder, so
     /// that it lies on a disk.
     #[arg(long, default_value = ".")]
@@ -71,11 +76,12 @@ fn main() -> Result<()> {
         "disturbed" => runtime.block_on(disturbed(&arguments)),
         "tools" => runtime.block_on(tool_calls(&arguments)),
         "deliveries" => runtime.block_on(drain(&arguments)),
+        "postgres" => store_alone(&runtime, &arguments),
         "load" => runtime.block_on(load_only(&arguments)),
         "compare" => runtime.block_on(compare(&arguments)),
         other => {
             anyhow::bail!(
-                "there is no `{other}`: say compare, parts, disturbed, tools, deliveries, load or bare"
+                "there is no `{other}`: say compare, parts, disturbed, tools, deliveries, postgres, load or bare"
             )
         }
     }
@@ -115,6 +121,18 @@ async fn tool_calls(arguments: &Arguments) -> Result<()> {
     let connections = arguments.connections.first().copied().unwrap_or(50);
     let seconds = Duration::from_secs(arguments.seconds);
     tools::measure(&program(arguments)?, folder.path(), connections, seconds).await
+}
+
+/// The store without HTTP, beside single rows.
+fn store_alone(runtime: &tokio::runtime::Runtime, arguments: &Arguments) -> Result<()> {
+    let url = arguments.database.as_deref().context("say in which --database")?;
+    let folder =
+        tempfile::tempdir_in(&arguments.folder).context("making a folder for the stores")?;
+    for &senders in &arguments.connections {
+        let path = folder.path().join(senders.to_string());
+        postgres::measure(runtime, url, &path, (senders, arguments.rounds))?;
+    }
+    Ok(())
 }
 
 /// How fast deliveries drain.

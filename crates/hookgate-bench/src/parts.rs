@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hookgate_core::attribution::{Consulted, read};
 use hookgate_core::headers::Headers;
-use hookgate_core::received::{Body, Received};
+use hookgate_core::received::{Body, Received, Verified};
 use hookgate_core::secret::Secrets;
 use hookgate_core::source::{Source, Verification};
 use hookgate_core::time::Timestamp;
@@ -20,10 +20,7 @@ const REQUESTS: u32 = 50_000;
 
 /// Prints the cost of judging, and of reading and attributing, a request.
 pub(crate) fn measure() {
-    let provider = &providers::retell::PROVIDER;
-    let Ok(policy) = named::policy(provider.policy, &serde_json::json!({})) else { return };
-    let secrets = Secrets::from_text(body::SECRET, "");
-    let source = Arc::new(Source::new("retell", provider, policy, secrets, Verification::Enforce));
+    let Some(source) = source() else { return };
     let (mut judged, mut attributed) = (Duration::ZERO, Duration::ZERO);
     let nobody = Consulted::default();
     for _ in 0..REQUESTS {
@@ -31,12 +28,7 @@ pub(crate) fn measure() {
         let signed = body::request(&raw);
         let received = receive(&source, &raw, &signed);
         let begin = Instant::now();
-        let envelope =
-            Envelope { method: "POST", url: "", headers: &received.headers, mask_key: None };
-        let mut examination =
-            Examination::open(&source.policy, &source.secrets, envelope, received.at);
-        examination.update(&raw);
-        let Ok(verified) = received.judge(examination) else { return };
+        let Some(verified) = judge(received) else { return };
         judged += begin.elapsed();
         let begin = Instant::now();
         let event = read(verified).map(|it| it.decide(&nobody).conclude());
@@ -49,7 +41,26 @@ pub(crate) fn measure() {
     println!("parse and attribute:   {:.2} us", micros(attributed));
 }
 
-fn receive(source: &Arc<Source>, raw: &Bytes, signed: &[u8]) -> Received {
+/// The source of the requests of this benchmark.
+pub(crate) fn source() -> Option<Arc<Source>> {
+    let provider = &providers::retell::PROVIDER;
+    let policy = named::policy(provider.policy, &serde_json::json!({})).ok()?;
+    let secrets = Secrets::from_text(body::SECRET, "");
+    Some(Arc::new(Source::new("retell", provider, policy, secrets, Verification::Enforce)))
+}
+
+/// A request whose signature is good, with the proof of that.
+pub(crate) fn judge(received: Received) -> Option<Verified> {
+    let Body::Whole(raw) = &received.body else { return None };
+    let source = &received.source;
+    let envelope = Envelope { method: "POST", url: "", headers: &received.headers, mask_key: None };
+    let mut examination = Examination::open(&source.policy, &source.secrets, envelope, received.at);
+    examination.update(raw);
+    received.judge(examination).ok()
+}
+
+/// A request as the gateway has it before it is judged.
+pub(crate) fn receive(source: &Arc<Source>, raw: &Bytes, signed: &[u8]) -> Received {
     let head = String::from_utf8_lossy(signed);
     let mut headers = Headers::new();
     for line in head.lines().skip(1).take_while(|line| !line.is_empty()) {

@@ -118,8 +118,12 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        answered = question;
-        shared.read.send_replace(question);
+        if question != answered {
+            answered = question;
+            // Only then: whoever hears it looks for deliveries, which is not free, and those
+            // that were made say so themselves.
+            shared.read.send_replace(question);
+        }
         tokio::select! {
             _ = reader.listed.changed() => {}
             _ = asked.changed() => {}

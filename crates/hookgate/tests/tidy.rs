@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hookgate-square",
         ],
     ),
-    ("hookgate-bench", &["hookgate-core"]),
+    ("hookgate-bench", &["hookgate-core", "hookgate-store"]),
     // A tool of tests: nobody ships it.
     ("hookgate-testpg", &[]),
 ];

@@ -13,14 +13,18 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use hookgate_journal::Pending;
+use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, SimpleQueryMessage, Statement};
 use uuid::Uuid;
 
 use super::large;
 use super::queue::{Entry, Outcome};
-use super::statement::{ROWS, hex_array, storable, uuid_array};
+use super::role::APP_ROLE;
+use super::statement::{BESIDE, EVENTS, QUESTIONS, hex_array, storable, text_array, uuid_array};
 use crate::bloom::Key;
 use crate::dedupe::Known;
 use crate::error::Unavailable;
@@ -32,14 +36,19 @@ use crate::record::EventId;
 use crate::sql::EVENTS_LOCK;
 
 /// What the session has beside what every connection has: a node that stops with the lock in
-/// its hand keeps the others waiting for so long. A batch is one of milliseconds.
+/// its hand keeps the others waiting for so long. A batch is one of milliseconds. What it asks
+/// is found by an index always, and planned once: with the values in hand each batch would be
+/// planned anew, which takes as long as a dozen rows.
 const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'; \
-    SET search_path = hookgate, pg_temp";
+    SET search_path = hookgate, pg_temp; SET plan_cache_mode = force_generic_plan; \
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+    SET jit = off";
 
 /// A connection with what is prepared on it.
 pub(super) struct Session {
     pub(super) client: Client,
-    insert: Statement,
+    events: Statement,
+    beside: Statement,
     /// There are keys of events that are gone, from a store that was copied into this one.
     has_dropped_keys: bool,
 }
@@ -75,6 +84,8 @@ pub(super) struct Committed {
     pub(super) last_seq: u64,
     /// What it added to the ring of requests without proof.
     pub(super) unproven: Pending,
+    /// How long the database took to make it durable.
+    pub(super) synced: Duration,
 }
 
 /// What became of one event.
@@ -100,92 +111,74 @@ struct Said {
     conversations: HashMap<(String, String), String>,
 }
 
-/// Commits a batch.
+/// Commits a batch. `tells` says whether other nodes are told of it now.
 pub(super) fn commit(
     session: &mut Session,
     batch: &[Entry],
     is_owner: impl Fn(&str) -> bool,
+    tells: bool,
 ) -> Result<Committed, postgres::Error> {
-    let Session { client, insert, has_dropped_keys } = session;
-    let said = ask(client, *has_dropped_keys, batch)?;
+    let said = ask(&mut session.client, session.has_dropped_keys, batch)?;
     let is_owner = |it: &str| is_owner(it) && said.tenants.contains(it);
     let (plan, fates) = decide(batch, &said, is_owner);
     let is_empty = plan.rows.is_empty() && plan.repetitions.is_empty();
+    let mut synced = Duration::ZERO;
     if is_empty {
-        client.batch_execute("ROLLBACK")?;
+        session.client.batch_execute("ROLLBACK")?;
     } else {
-        plan.write(client, insert)?;
-        client.batch_execute(&plan.end())?;
+        plan.write(session)?;
+        let begun = Instant::now();
+        session.client.batch_execute(&plan.end(tells))?;
+        synced = begun.elapsed();
     }
     let mut unproven = Pending::default();
     for row in plan.rows.iter().filter(|it| it.entry.log == UNPROVEN) {
         unproven.records = unproven.records.saturating_add(1);
         unproven.bytes = unproven.bytes.saturating_add(row.entry.bytes());
     }
-    Ok(Committed { fates, last_seq: unsigned(plan.last_seq), unproven })
+    Ok(Committed { fates, last_seq: unsigned(plan.last_seq), unproven, synced })
 }
 
-/// Begins, takes the lock, and asks what must be known: in one round trip. All values are
-/// written as hexadecimal digits or ids, so nothing in them is a statement.
+/// Begins, takes the lock, and asks what must be known: in one round trip, with statements
+/// that are planned already. All values are written as hexadecimal digits or ids, so nothing
+/// in them is a statement.
 fn ask(
     client: &mut Client,
     has_dropped_keys: bool,
     batch: &[Entry],
 ) -> Result<Said, postgres::Error> {
-    let mut sql = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path = hookgate, pg_temp; \
-         SET LOCAL ROLE hookgate_app; SET LOCAL hookgate.tenant = '*'; \
-         SELECT 'lock', pg_advisory_xact_lock({EVENTS_LOCK}); \
-         SELECT 'last', n FROM versions WHERE topic = 'events'"
+    let mut sql = String::from(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; EXECUTE batch_begin; EXECUTE batch_last",
     );
+    let mut ask = |question: &str, of: &str| {
+        // Writing into a text cannot fail.
+        let _ = write!(sql, "; EXECUTE batch_{question}({of})");
+    };
     let keys: Vec<&[u8]> =
         batch.iter().filter_map(|it| it.row.key.as_ref()).map(|it| &it[..]).collect();
-    // Writing into a text cannot fail.
     if !keys.is_empty() {
         let keys = hex_array(keys);
-        let _ = write!(
-            sql,
-            "; SELECT 'key', dedupe, seq, id, head FROM events WHERE dedupe = ANY({keys})"
-        );
+        ask("keys", &keys);
         if has_dropped_keys {
-            let _ = write!(
-                sql,
-                "; SELECT 'dropped', key, seq, encode(id, 'hex'), digest FROM dropped_keys \
-                 WHERE key = ANY({keys})"
-            );
+            ask("dropped", &keys);
         }
     }
     let again: Vec<Uuid> = batch.iter().filter(|it| it.may_be_there).map(|it| it.id).collect();
     if !again.is_empty() {
         let ids = uuid_array(&again);
-        let _ = write!(
-            sql,
-            "; SELECT 'there', id, seq, head FROM events WHERE id = ANY({ids}); \
-             SELECT 'again', it.id, it.of, event.id FROM repetitions AS it \
-             LEFT JOIN events AS event ON event.seq = it.of WHERE it.id = ANY({ids})"
-        );
+        ask("there", &ids);
+        ask("again", &ids);
     }
     let tenants: HashSet<&str> = batch.iter().filter_map(Entry::tenant).collect();
     if !tenants.is_empty() {
-        let tenants = hex_array(tenants.into_iter().map(str::as_bytes));
-        let _ = write!(
-            sql,
-            "; SELECT 'tenant', id FROM tenants WHERE erasing = 0 AND id = ANY(ARRAY( \
-             SELECT convert_from(it, 'UTF8') FROM unnest({tenants}) AS it))"
-        );
+        ask("tenants", &text_array(tenants));
     }
     let ids: Vec<Cow<'_, str>> =
         batch.iter().filter_map(|it| Some(storable(&adoption(it)?.external_id))).collect();
     if !ids.is_empty() {
-        let ids = hex_array(ids.iter().map(|it| it.as_bytes()));
-        let ids = format!("ARRAY(SELECT convert_from(it, 'UTF8') FROM unnest({ids}) AS it)");
-        for table in ["conversations", "adopted"] {
-            let _ = write!(
-                sql,
-                "; SELECT 'conversation', external_id, provider, tenant FROM {table} \
-                 WHERE external_id = ANY({ids})"
-            );
-        }
+        let ids = text_array(ids.iter().map(|it| &**it));
+        ask("registered", &ids);
+        ask("adopted", &ids);
     }
     let mut said = Said::default();
     for message in client.simple_query(&sql)? {
@@ -333,8 +326,23 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Writes all rows: one statement, one round trip.
-    fn write(&self, client: &mut Client, insert: &Statement) -> Result<(), postgres::Error> {
+    /// Writes all rows: one statement, one round trip; another if there is more than events.
+    fn write(&self, session: &mut Session) -> Result<(), postgres::Error> {
+        let Session { client, events, beside, .. } = session;
+        if !self.rows.is_empty() {
+            self.write_events(client, events)?;
+        }
+        let has_named = self
+            .rows
+            .iter()
+            .any(|it| it.entry.row.more.as_ref().is_some_and(|it| !it.named.is_empty()));
+        if has_named || !self.repetitions.is_empty() || !self.adopted.is_empty() {
+            self.write_beside(client, beside)?;
+        }
+        Ok(())
+    }
+
+    fn write_events(&self, client: &mut Client, insert: &Statement) -> Result<(), postgres::Error> {
         let rows = &self.rows;
         let of = |at: usize| -> Vec<Option<Cow<'a, str>>> {
             rows.iter()
@@ -359,7 +367,35 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|it| it.entry.row.blob.is_none().then_some(&*it.entry.payload))
             .collect();
+        let sizes = rows.iter().map(|it| it.head.len().saturating_add(it.entry.payload.len()));
+        let seqs = Ahead { values: seqs, bytes: sizes.sum() };
+        client.execute(
+            insert,
+            &[
+                &seqs,
+                &ids,
+                &logs,
+                &times,
+                &sources,
+                &providers,
+                &types,
+                &kinds,
+                &statuses,
+                &verdicts,
+                &tenants,
+                &conversations,
+                &external_ids,
+                &keys,
+                &duplicates,
+                &heads,
+                &payloads,
+                &blobs,
+            ],
+        )?;
+        Ok(())
+    }
 
+    fn write_beside(&self, client: &mut Client, insert: &Statement) -> Result<(), postgres::Error> {
         let again = &self.repetitions;
         let again_seqs: Vec<i64> = again.iter().map(|it| it.0).collect();
         let again_ids: Vec<Uuid> = again.iter().map(|it| it.1.id).collect();
@@ -387,7 +423,8 @@ impl<'a> Plan<'a> {
         let numbers: Vec<Option<Cow<'_, str>>> =
             adopted.iter().map(|it| it.2.phone_number_id.as_deref().map(storable)).collect();
         let adopted_times: Vec<i64> = adopted.iter().map(|it| it.1.at).collect();
-        let named: Vec<(i64, &str)> = rows
+        let named: Vec<(i64, &str)> = self
+            .rows
             .iter()
             .filter_map(|it| Some((it.seq, it.entry.row.more.as_ref()?)))
             .flat_map(|(seq, more)| more.named.iter().map(move |it| (seq, it.as_str())))
@@ -398,24 +435,6 @@ impl<'a> Plan<'a> {
         client.execute(
             insert,
             &[
-                &seqs,
-                &ids,
-                &logs,
-                &times,
-                &sources,
-                &providers,
-                &types,
-                &kinds,
-                &statuses,
-                &verdicts,
-                &tenants,
-                &conversations,
-                &external_ids,
-                &keys,
-                &duplicates,
-                &heads,
-                &payloads,
-                &blobs,
                 &again_seqs,
                 &again_ids,
                 &again_of,
@@ -439,27 +458,66 @@ impl<'a> Plan<'a> {
     }
 
     /// Says how far it is, tells who listens, and commits.
-    fn end(&self) -> String {
-        let last = self.last_seq;
-        let mut sql = format!("UPDATE versions SET n = {last} WHERE topic = 'events'; ");
+    fn end(&self, tells: bool) -> String {
+        let mut sql = format!("EXECUTE batch_end({}); ", self.last_seq);
         if !self.adopted.is_empty() {
-            sql.push_str(
-                "UPDATE versions SET n = n + 1 WHERE topic = 'ledger'; NOTIFY hookgate, 'ledger'; ",
-            );
+            sql.push_str("EXECUTE batch_ledger; NOTIFY hookgate, 'ledger'; ");
         }
-        sql.push_str("NOTIFY hookgate, 'events'; COMMIT");
+        if tells {
+            sql.push_str(TELL);
+            sql.push_str("; ");
+        }
+        sql.push_str("COMMIT");
         sql
     }
+}
+
+/// Tells other nodes that there are events.
+pub(super) const TELL: &str = "NOTIFY hookgate, 'events'";
+
+/// Places, which are sent first: they make room for what comes behind them, so that the
+/// message does not grow step by step.
+#[derive(Debug)]
+struct Ahead {
+    values: Vec<i64>,
+    /// Of heads and bodies.
+    bytes: usize,
+}
+
+/// About what a row has beside its head and body, each column with its length before it.
+const ROW_BYTES: usize = 320;
+
+impl ToSql for Ahead {
+    fn to_sql(
+        &self,
+        of: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let rows = self.values.len().saturating_mul(ROW_BYTES);
+        out.reserve(self.bytes.saturating_add(rows));
+        self.values.to_sql(of, out)
+    }
+
+    fn accepts(of: &Type) -> bool {
+        <Vec<i64> as ToSql>::accepts(of)
+    }
+
+    to_sql_checked!();
 }
 
 /// Makes a connection ready.
 pub(super) fn prepare(mut client: Client) -> Result<Session, postgres::Error> {
     client.batch_execute(SESSION)?;
+    client.batch_execute(&format!(
+        "PREPARE batch_begin AS SELECT 'lock', set_config('role', '{APP_ROLE}', true), \
+             set_config('hookgate.tenant', '*', true), pg_advisory_xact_lock({EVENTS_LOCK}); \
+         {QUESTIONS}"
+    ))?;
     let ask = "SELECT EXISTS (SELECT FROM dropped_keys)";
     let row = large::transact(&mut client, |client| client.query_one(ask, &[]))?;
     let has_dropped_keys = row.try_get(0)?;
-    let insert = client.prepare(ROWS)?;
-    Ok(Session { client, insert, has_dropped_keys })
+    let (events, beside) = (client.prepare(EVENTS)?, client.prepare(BESIDE)?);
+    Ok(Session { client, events, beside, has_dropped_keys })
 }
 
 /// What PostgreSQL writes as `\x` and digits.

@@ -138,8 +138,11 @@ impl Writer {
         let spooling = Arc::clone(&drainer.spooling);
         loop {
             let (step, wait) = spooling.next();
+            let news = self.until_news();
+            let wait = wait.into_iter().chain(news).min();
             match self.desk.queue.take(wait) {
                 Call::Batch(batch) => self.store_or_spool(&spooling, batch),
+                Call::Nothing if news.is_some() => drop(self.tell_news()),
                 Call::Nothing => match step {
                     Step::Wait(_) => {}
                     Step::Probe => {
@@ -149,7 +152,10 @@ impl Writer {
                     }
                     Step::Drain(most) => self.drain(&mut drainer, most),
                 },
-                Call::Closed => return,
+                Call::Closed => {
+                    self.tell_news();
+                    return;
+                }
             }
         }
     }
@@ -369,7 +375,7 @@ impl Writer {
         let registry = &self.desk.registry;
         let is_owner = |tenant: &str| registry.shared().memory().owner(tenant).is_some();
         let begun = Instant::now();
-        match batch::commit(session, batch, is_owner) {
+        match batch::commit(session, batch, is_owner, true) {
             Ok(committed) => {
                 self.note(batch, &committed, begun.elapsed());
                 Ok(committed.fates.into_iter().map(Drained::Stored).collect())

@@ -149,7 +149,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     work: Condvar,
     bytes_max: u64,
-    /// How long a batch waits for company when the last one had some.
+    /// How long a batch waits for company at most when the last one had some.
     gather: Duration,
 }
 
@@ -160,6 +160,8 @@ struct State {
     pending: Pending,
     /// So many are expected: as many as the last batch had.
     expected: usize,
+    /// How long the database took to make the last batch durable.
+    synced: Duration,
     /// Who waits is to look what else there is to do.
     is_nudged: bool,
     is_closing: bool,
@@ -232,9 +234,11 @@ impl Queue {
                 }
             };
         }
+        // Company saves a sync: to wait for longer than one takes would save nothing.
+        let gather = self.gather.min(state.synced);
         let gathering = Instant::now();
         while state.waiting.len() < state.expected && !state.is_closing {
-            let rest = self.gather.saturating_sub(gathering.elapsed());
+            let rest = gather.saturating_sub(gathering.elapsed());
             if rest.is_zero() {
                 break;
             }
@@ -253,6 +257,11 @@ impl Queue {
         // Who sends alone does not wait for others.
         state.expected = if batch.len() > 1 { batch.len() } else { 0 };
         Call::Batch(batch)
+    }
+
+    /// So long the database took to make a batch durable.
+    pub(super) fn note_synced(&self, took: Duration) {
+        lock(&self.state).synced = took;
     }
 
     /// A batch is not waited for any more.

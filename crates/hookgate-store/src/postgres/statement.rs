@@ -5,34 +5,62 @@ use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-/// Writes all rows of a batch. Each array has one value a row.
-pub(super) const ROWS: &str = "
-WITH new AS (
-    INSERT INTO hookgate.events (seq, id, log, received_at, source, provider, type, kind, status,
-        verdict, tenant, conversation, external_id, dedupe, duplicates, head, payload, blob)
-    SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::bigint[], $5::text[],
-        $6::text[], $7::text[], $8::text[], $9::smallint[], $10::smallint[], $11::text[],
-        $12::text[], $13::text[], $14::bytea[], $15::bigint[], $16::bytea[], $17::bytea[],
-        $18::uuid[])
-), again AS (
+/// Writes the events of a batch. Each array has one value a row, and all are as long: unlike
+/// in a FROM, nothing is kept beside until all rows are there.
+pub(super) const EVENTS: &str = "
+INSERT INTO hookgate.events (seq, id, log, received_at, source, provider, type, kind, status,
+    verdict, tenant, conversation, external_id, dedupe, duplicates, head, payload, blob)
+SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::smallint[]), unnest($4::bigint[]),
+    unnest($5::text[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
+    unnest($9::smallint[]), unnest($10::smallint[]), unnest($11::text[]), unnest($12::text[]),
+    unnest($13::text[]), unnest($14::bytea[]), unnest($15::bigint[]), unnest($16::bytea[]),
+    unnest($17::bytea[]), unnest($18::uuid[])
+";
+
+/// Writes what few batches have beside their events.
+pub(super) const BESIDE: &str = "
+WITH again AS (
     INSERT INTO hookgate.repetitions (seq, id, of, at, correlation_id)
-    SELECT it.seq, it.id, it.of, it.at, it.name
-    FROM unnest($19::bigint[], $20::uuid[], $21::bigint[], $22::bigint[], $23::text[])
-        AS it (seq, id, of, at, name)
+    SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[])
 ), counted AS (
     UPDATE hookgate.events SET duplicates = duplicates + it.n
-    FROM unnest($24::bigint[], $25::bigint[]) AS it (seq, n)
+    FROM unnest($6::bigint[], $7::bigint[]) AS it (seq, n)
     WHERE events.seq = it.seq
 ), spare AS (
-    DELETE FROM hookgate.blobs WHERE id = ANY($26::uuid[])
+    DELETE FROM hookgate.blobs WHERE id = ANY($8::uuid[])
 ), named AS (
     INSERT INTO hookgate.violation_tenants (tenant, seq)
-    SELECT * FROM unnest($34::text[], $35::bigint[])
+    SELECT * FROM unnest($16::text[], $17::bigint[])
 )
 INSERT INTO hookgate.adopted (seq, provider, external_id, tenant, agent_id, phone_number_id, at)
-SELECT * FROM unnest($27::bigint[], $28::text[], $29::text[], $30::text[], $31::text[],
-    $32::text[], $33::bigint[])
+SELECT * FROM unnest($9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[],
+    $14::text[], $15::bigint[])
 ";
+
+/// What a batch asks, and how it ends, prepared once for a session. The first column of an
+/// answer says which it is.
+pub(super) const QUESTIONS: &str = "
+PREPARE batch_last AS SELECT 'last', n FROM hookgate.versions WHERE topic = 'events';
+PREPARE batch_keys(bytea[]) AS
+    SELECT 'key', dedupe, seq, id, head FROM hookgate.events WHERE dedupe = ANY($1);
+PREPARE batch_dropped(bytea[]) AS
+    SELECT 'dropped', key, seq, encode(id, 'hex'), digest FROM hookgate.dropped_keys
+    WHERE key = ANY($1);
+PREPARE batch_there(uuid[]) AS
+    SELECT 'there', id, seq, head FROM hookgate.events WHERE id = ANY($1);
+PREPARE batch_again(uuid[]) AS
+    SELECT 'again', it.id, it.of, event.id FROM hookgate.repetitions AS it
+    LEFT JOIN hookgate.events AS event ON event.seq = it.of WHERE it.id = ANY($1);
+PREPARE batch_tenants(text[]) AS
+    SELECT 'tenant', id FROM hookgate.tenants WHERE erasing = 0 AND id = ANY($1);
+PREPARE batch_registered(text[]) AS
+    SELECT 'conversation', external_id, provider, tenant FROM hookgate.conversations
+    WHERE external_id = ANY($1);
+PREPARE batch_adopted(text[]) AS
+    SELECT 'conversation', external_id, provider, tenant FROM hookgate.adopted
+    WHERE external_id = ANY($1);
+PREPARE batch_end(bigint) AS UPDATE hookgate.versions SET n = $1 WHERE topic = 'events';
+PREPARE batch_ledger AS UPDATE hookgate.versions SET n = n + 1 WHERE topic = 'ledger'";
 
 /// A text as PostgreSQL can hold it: it knows no character of the number zero. The exact
 /// text is in the head.
@@ -56,6 +84,14 @@ pub(super) fn hex_array<'a>(all: impl IntoIterator<Item = &'a [u8]>) -> String {
     }
     out.push_str("}'::bytea[]");
     out
+}
+
+/// Texts as an array, of which no character is part of a statement. An array that the server
+/// makes of rows would be looked for without an index.
+pub(super) fn text_array<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
+    let one = |text: &str| format!("convert_from('\\x{}', 'UTF8')", hex::encode(text));
+    let all: Vec<String> = all.into_iter().map(one).collect();
+    format!("ARRAY[{}]::text[]", all.join(", "))
 }
 
 /// Ids as the literal of an array.

@@ -48,6 +48,10 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// may be too large meanwhile.
 const TRIM_PARTS: u64 = 64;
 
+/// How often other nodes are told of events: under load each batch would wake all of them,
+/// and the last of a burst is told so much later.
+const TELL_PAUSE: Duration = Duration::from_millis(10);
+
 /// Opens a connection.
 pub(crate) type Connect = dyn Fn() -> io::Result<Client> + Send + Sync;
 
@@ -105,6 +109,10 @@ pub(super) struct Writer {
     session: Option<Session>,
     /// Records of the ring since it was last trimmed.
     untrimmed: Pending,
+    /// When other nodes were told of events last.
+    told: Option<Instant>,
+    /// There are events of which they were not.
+    owes_news: bool,
 }
 
 /// Why a batch was not committed.
@@ -127,7 +135,15 @@ impl Trouble {
 
 impl Writer {
     pub(super) fn new(desk: Arc<Desk>, connect: Arc<Connect>, unproven: Ring) -> Self {
-        Self { desk, connect, unproven, session: None, untrimmed: Pending::default() }
+        Self {
+            desk,
+            connect,
+            unproven,
+            session: None,
+            untrimmed: Pending::default(),
+            told: None,
+            owes_news: false,
+        }
     }
 
     /// Until the queue is closed and empty.
@@ -135,18 +151,43 @@ impl Writer {
         let mut back_off = BACK_OFF_MIN;
         loop {
             let is_away = self.desk.gate().is_err();
-            match self.desk.queue.take(is_away.then_some(back_off)) {
+            let patience = is_away.then_some(back_off).or_else(|| self.until_news());
+            match self.desk.queue.take(patience) {
                 Call::Batch(batch) => self.store(batch),
+                Call::Nothing if self.tell_news() => {}
                 Call::Nothing => match self.try_session() {
                     Ok(()) => self.desk.set_away(None),
                     Err(_) => back_off = back_off.saturating_mul(2).min(BACK_OFF_MAX),
                 },
-                Call::Closed => return,
+                Call::Closed => {
+                    self.tell_news();
+                    return;
+                }
             }
             if self.desk.gate().is_ok() {
                 back_off = BACK_OFF_MIN;
             }
         }
+    }
+
+    /// How long nobody is told yet of what was committed; nothing if there is nothing to tell.
+    pub(super) fn until_news(&self) -> Option<Duration> {
+        let told = self.told.filter(|_| self.owes_news)?;
+        Some(TELL_PAUSE.saturating_sub(told.elapsed()))
+    }
+
+    /// Tells other nodes of events, if they do not know: they look by themselves too, later.
+    pub(super) fn tell_news(&mut self) -> bool {
+        if !std::mem::take(&mut self.owes_news) {
+            return false;
+        }
+        self.told = Some(Instant::now());
+        if let Some(session) = &mut self.session
+            && session.client.batch_execute(batch::TELL).is_err()
+        {
+            self.session = None;
+        }
+        true
     }
 
     /// Commits a batch, whatever happens meanwhile, or says that it could not be.
@@ -207,8 +248,14 @@ impl Writer {
         let registry = &self.desk.registry;
         let is_owner = |tenant: &str| registry.shared().memory().owner(tenant).is_some();
         let begun = Instant::now();
-        match batch::commit(session, batch, is_owner) {
+        let tells = self.told.is_none_or(|it| it.elapsed() >= TELL_PAUSE);
+        match batch::commit(session, batch, is_owner, tells) {
             Ok(committed) => {
+                self.owes_news = !tells;
+                if tells {
+                    self.told = Some(begun);
+                }
+                self.desk.queue.note_synced(committed.synced);
                 self.note(batch, &committed, begun.elapsed());
                 self.answer(std::mem::take(batch), &committed.fates);
                 Ok(())

@@ -1,8 +1,11 @@
 //! What one node stores.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hookgate_testpg::Cluster;
-use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator as _;
+use postgres::{Client, SimpleQueryMessage};
 use uuid::Uuid;
 
 use super::bench::{self, Call};
@@ -10,6 +13,7 @@ use super::{Bench, database, number};
 use crate::error::Unavailable;
 use crate::head::{self, EventHead};
 use crate::layout::EVENTS;
+use crate::postgres::batch;
 use crate::postgres::queue::Entry;
 use crate::receipt::Receipt;
 
@@ -227,4 +231,48 @@ fn an_event_that_the_database_refuses_keeps_none_of_the_others_out() {
         assert_eq!(outcome.as_ref().err(), (number == 37).then_some(&Unavailable::Failed));
     }
     assert_eq!(number(&mut database.connect(), "SELECT count(*) FROM hookgate.events"), 59);
+}
+
+#[test]
+fn what_a_batch_asks_is_found_by_an_index_and_planned_once() {
+    let database = database(Cluster::shared());
+    let mut session = batch::prepare(database.connect()).unwrap();
+    // Nothing is known of these tables yet, and all are empty: without the session's settings
+    // PostgreSQL would rather look at every row, and keep that plan.
+    for question in ["last", "end(1)", "ledger"] {
+        assert_uses_an_index(&mut session.client, question);
+    }
+    for question in ["keys", "dropped", "there", "again", "tenants", "registered", "adopted"] {
+        assert_uses_an_index(&mut session.client, &format!("{question}('{{}}')"));
+    }
+    let anew = "SELECT sum(custom_plans)::bigint FROM pg_prepared_statements";
+    assert_eq!(number(&mut session.client, anew), 0);
+}
+
+fn assert_uses_an_index(client: &mut Client, question: &str) {
+    let messages = client.simple_query(&format!("EXPLAIN EXECUTE batch_{question}")).unwrap();
+    let lines = messages.iter().filter_map(|it| match it {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let plan = lines.collect::<Vec<_>>().join("\n");
+    assert!(plan.contains("Index Cond") && !plan.contains("Seq Scan"), "{question}:\n{plan}");
+}
+
+#[test]
+fn other_nodes_are_told_of_the_end_of_a_burst_too() {
+    let database = database(Cluster::shared());
+    let mut client = database.connect();
+    client.batch_execute("LISTEN hookgate").unwrap();
+    let bench = Bench::new(&database.url());
+    // The first is told with its commit; the next, which follows at once, is told after it.
+    bench.append(&Call::end("c", "1")).unwrap();
+    bench.append(&Call::end("d", "1")).unwrap();
+    let mut told = client.notifications();
+    let mut told = told.timeout_iter(Duration::from_secs(30));
+    let mut count = 0;
+    while count < 2 {
+        let news = told.next().unwrap().expect("both are told");
+        count += usize::from(news.payload() == "events");
+    }
 }
