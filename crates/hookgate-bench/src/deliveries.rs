@@ -1,8 +1,9 @@
 //! How fast deliveries go out once an endpoint is back, and what senders notice of it.
 //!
-//! An endpoint is down until so many deliveries wait, then it is up: from its first success
-//! to the last delivery is the drain. A few senders at a fixed pace are measured before
-//! there is any delivery, and while they drain.
+//! An endpoint is down until so many deliveries wait; then it is up, and the operator says so
+//! (`hookgate destination enable` closes its breaker, which would else probe within a minute).
+//! From its first success to the last delivery is the drain. A few senders at a fixed pace are
+//! measured before there is any delivery, beside those that wait, and while they drain.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,9 +36,8 @@ const FILLING_STEP: Duration = Duration::from_secs(2);
 /// Requests to one endpoint at once.
 const CONCURRENCY: u32 = 64;
 
-/// How long an endpoint that is back waits for the first delivery at the most: the breaker
-/// probes slower and slower.
-const PROBE_MAX: Duration = Duration::from_mins(6);
+/// How long an endpoint that is back waits for the first delivery at the most.
+const FIRST_MAX: Duration = Duration::from_mins(1);
 
 /// How long all may take.
 const DRAIN_MAX: Duration = Duration::from_mins(10);
@@ -65,7 +65,8 @@ pub(crate) async fn measure(
     row("no deliveries         ", &alone);
 
     let wish = json!({ "kind": "http", "url": url, "concurrency": CONCURRENCY }).to_string();
-    ask(&gateway.address, "POST", "/api/v1/destinations", &wish).await?;
+    let made = ask(&gateway.address, "POST", "/api/v1/destinations", &wish).await?;
+    let id = made.get("id").and_then(Value::as_str).context("the id of a destination")?.to_owned();
     while waiting(&gateway.address).await? < pending {
         gateway.load(FILLING, FILLING_STEP).await?;
     }
@@ -75,9 +76,11 @@ pub(crate) async fn measure(
     let waiting = settled(&gateway.address).await?;
 
     endpoint.is_up.store(true, Ordering::Release);
-    let first = tokio::time::timeout(PROBE_MAX, endpoint.first.notified()).await;
+    let enable = format!("/api/v1/destinations/{id}/enable");
+    ask(&gateway.address, "POST", &enable, "").await?;
+    let first = tokio::time::timeout(FIRST_MAX, endpoint.first.notified()).await;
     first.context("the endpoint is back, and nothing comes")?;
-    let begun = Instant::now();
+    let (begun, cpu_before) = (Instant::now(), gateway.cpu()?);
     let (address, senders) = (gateway.address.clone(), seconds);
     let beside = tokio::spawn(async move { load::paced(&address, SENDERS, PACE, senders).await });
     while endpoint.received.load(Ordering::Acquire) < waiting {
@@ -85,13 +88,16 @@ pub(crate) async fn measure(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let took = begun.elapsed();
+    let cpu = gateway.cpu()?.saturating_sub(cpu_before);
     let received = endpoint.received.load(Ordering::Acquire);
     row("beside the drain      ", &beside.await??);
     let received = u32::try_from(received).map_or(f64::NAN, f64::from);
     println!(
-        "{waiting} deliveries waited; {received} arrived in {:.1} s: {:.0} a second",
+        "{waiting} deliveries waited; {received} arrived in {:.1} s: {:.0} a second, {:.0} us of \
+         the gateway's processor time each, with the intake beside them",
         took.as_secs_f64(),
-        received / took.as_secs_f64()
+        received / took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / received
     );
     gateway.stop().await
 }

@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// The processor time it has used so far, of all its threads, in and out of the kernel.
-    fn cpu(&self) -> Result<Duration> {
+    pub(crate) fn cpu(&self) -> Result<Duration> {
         let pid = self.child.id().context("the server has ended")?;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // Fields 14 and 15 behind the name in parentheses, in ticks of 10 ms (proc(5)).

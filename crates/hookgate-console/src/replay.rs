@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::{Extension, Json};
 use hookgate_core::tenant::{Scope, TenantId};
-use hookgate_store::{Destination, Event, EventFilter, NewDelivery, Order, Page, Rows, Status};
+use hookgate_store::{
+    Destination, Event, EventFilter, NewDelivery, Order, Page, Replaying, Rows, Status, Unavailable,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,6 +22,10 @@ use crate::{Console, Shared, bulk, destinations, events};
 
 /// Events of one batch: with a few destinations each they are one transaction.
 const BATCH_MAX: usize = 200;
+
+/// How often events are read anew because an erasure was done meanwhile. There is one for each
+/// wish and, of old events, one for each tenant and day.
+const READINGS_MAX: usize = 16;
 
 /// The header that names a request.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -142,18 +148,23 @@ pub(crate) async fn replay(
     Given(wanted): Given<Wanted>,
 ) -> Result<(StatusCode, Json<Replayed>), Problem> {
     let console = &shared.console;
-    let event = events::find(&shared, &scope, &id).await?;
-    if event.is_erased {
-        return Err(Problem::Erased);
+    for _ in 0..READINGS_MAX {
+        let erasures = erasures(console).await?;
+        let event = events::find(&shared, &scope, &id).await?;
+        if event.is_erased {
+            return Err(Problem::Erased);
+        }
+        if event.status != Status::Accepted {
+            return Err(Problem::Quarantined);
+        }
+        let targets = Targets::find(console, &scope, wanted.destination.as_deref()).await?;
+        let made = targets.of(&event);
+        let how = Replaying { request: run.as_deref(), erasures };
+        let Some(count) = make(console, &scope, made, how).await? else { continue };
+        tracing::info!(event.id = %event.id, deliveries = count, "an event is delivered again");
+        return Ok((StatusCode::ACCEPTED, Json(Replayed { deliveries: count })));
     }
-    if event.status != Status::Accepted {
-        return Err(Problem::Quarantined);
-    }
-    let targets = Targets::find(console, &scope, wanted.destination.as_deref()).await?;
-    let made = targets.of(&event);
-    let count = make(console, &scope, made, run.as_deref()).await?;
-    tracing::info!(event.id = %event.id, deliveries = count, "an event is delivered again");
-    Ok((StatusCode::ACCEPTED, Json(Replayed { deliveries: count })))
+    Err(Problem::Unavailable(Unavailable::Behind))
 }
 
 /// Delivers the events that a filter shows again, 200 at most.
@@ -185,34 +196,65 @@ pub(crate) async fn replay_many(
     let run = run.map(|it| run_of(&scope, &format!("run/{it}")));
     let is_dry = wanted.dry_run.unwrap_or(false);
     // Counting costs no delivery.
-    let turn =
+    let mut turn =
         if is_dry { None } else { Some(shared.bulk.take(&scope, console.bulk_per_second).await) };
-    let page = Page { order: Order::OldestFirst, after: from.after, limit: BATCH_MAX };
-    let found = console.store.events(&scope, wanted.filter()?, page).await;
-    let found = found.map_err(Problem::reading)?;
-    let mut next = found.last().filter(|_| found.len() == BATCH_MAX).map(|it| it.seq);
-    let most = usize::try_from(bulk::batch(console.bulk_per_second)).unwrap_or(usize::MAX);
-    let mut events = 0_u64;
-    let mut made = Vec::new();
-    for event in found.iter().filter(|it| !it.is_erased) {
-        let of_event = targets.of(event);
-        events = events.saturating_add(u64::from(!of_event.is_empty()));
-        made.extend(of_event);
-        if turn.is_some() && made.len() >= most {
-            // A batch ends behind an event.
-            let is_last = found.last().is_some_and(|it| it.seq == event.seq);
-            next = if is_last { next } else { Some(event.seq) };
-            break;
+    let filter = wanted.filter()?;
+    for _ in 0..READINGS_MAX {
+        let erasures = erasures(console).await?;
+        let most = turn.as_ref().map(|_| u64::from(bulk::batch(console.bulk_per_second)));
+        let batch = Batch::read(console, &scope, (&filter, from.after), (&targets, most)).await?;
+        let Batch { events, made, next } = batch;
+        let mut deliveries = made.len() as u64;
+        if turn.is_some() {
+            let how = Replaying { request: run.as_deref(), erasures };
+            let Some(count) = make(console, &scope, made, how).await? else { continue };
+            deliveries = count;
+            tracing::info!(events, deliveries, "events are delivered again");
         }
+        if let Some(turn) = turn.take() {
+            turn.paid(deliveries);
+        }
+        let next = next.map(|after| Cursor { after: Some(after), ..start }.print());
+        return Ok((StatusCode::ACCEPTED, Json(Report { events, deliveries, next_cursor: next })));
     }
-    let mut deliveries = made.len() as u64;
-    if let Some(turn) = turn {
-        deliveries = make(console, &scope, made, run.as_deref()).await?;
-        turn.paid(deliveries);
-        tracing::info!(events, deliveries, "events are delivered again");
+    Err(Problem::Unavailable(Unavailable::Behind))
+}
+
+/// The events of one batch, as what they are delivered again.
+struct Batch {
+    events: u64,
+    made: Vec<NewDelivery>,
+    /// The place behind which there may be more.
+    next: Option<u64>,
+}
+
+impl Batch {
+    /// Reads what a filter shows behind a place, up to `most` deliveries.
+    async fn read(
+        console: &Console,
+        scope: &Scope,
+        (filter, after): (&EventFilter, Option<u64>),
+        (targets, most): (&Targets, Option<u64>),
+    ) -> Result<Self, Problem> {
+        let page = Page { order: Order::OldestFirst, after, limit: BATCH_MAX };
+        let found = console.store.events(scope, filter.clone(), page).await;
+        let found = found.map_err(Problem::reading)?;
+        let mut next = found.last().filter(|_| found.len() == BATCH_MAX).map(|it| it.seq);
+        let mut events = 0_u64;
+        let mut made = Vec::new();
+        for event in found.iter().filter(|it| !it.is_erased) {
+            let of_event = targets.of(event);
+            events = events.saturating_add(u64::from(!of_event.is_empty()));
+            made.extend(of_event);
+            if most.is_some_and(|most| made.len() as u64 >= most) {
+                // A batch ends behind an event.
+                let is_last = found.last().is_some_and(|it| it.seq == event.seq);
+                next = if is_last { next } else { Some(event.seq) };
+                break;
+            }
+        }
+        Ok(Self { events, made, next })
     }
-    let next = next.map(|after| Cursor { after: Some(after), ..start }.print());
-    Ok((StatusCode::ACCEPTED, Json(Report { events, deliveries, next_cursor: next })))
 }
 
 impl Selection {
@@ -275,14 +317,20 @@ impl Targets {
     }
 }
 
+/// To be asked before events are read: what is erased meanwhile is not delivered again.
+async fn erasures(console: &Console) -> Result<u64, Problem> {
+    console.store.registry().erasures_done().await.map_err(Problem::registry)
+}
+
+/// Nothing: an erasure was done since the events were read.
 async fn make(
     console: &Console,
     scope: &Scope,
     made: Vec<NewDelivery>,
-    run: Option<&str>,
-) -> Result<u64, Problem> {
+    how: Replaying<'_>,
+) -> Result<Option<u64>, Problem> {
     let now = (console.clock)();
-    let made = console.store.registry().replay_deliveries(scope, made, run, now).await;
+    let made = console.store.registry().replay_deliveries(scope, made, how, now).await;
     made.map_err(Problem::registry)
 }
 

@@ -16,8 +16,8 @@ pub use self::rhythm::{PAUSES, QUIET, RHYTHM_EVENTS_MAX, RHYTHM_EVENTS_MIN, Rhyt
 pub use self::rise::{REJECTIONS, Rise, WINDOW};
 pub use self::rules::{
     DISK_BAND, ELEVENLABS_FAILURES, ELEVENLABS_WITHOUT_SUCCESS, FAILING_FAILURES, FAILING_FOR,
-    auto_disable, destination_disabled, destination_failing, disk_filling, source_silent, span,
-    store_failing,
+    SPOOL_WAIT, auto_disable, destination_disabled, destination_failing, disk_filling,
+    source_silent, span, spool_waiting, store_failing,
 };
 use crate::time::Timestamp;
 
@@ -45,11 +45,13 @@ pub enum AlertKind {
     DiskFilling,
     /// The store does not take what is written.
     StoreFailing,
+    /// Events wait in a node's spool because the database is away, or the spool fills up.
+    SpoolFilling,
 }
 
 impl AlertKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SourceSilent,
         Self::RejectionsRising,
         Self::DestinationFailing,
@@ -57,6 +59,7 @@ impl AlertKind {
         Self::ElevenLabsAutoDisable,
         Self::DiskFilling,
         Self::StoreFailing,
+        Self::SpoolFilling,
     ];
 
     /// Its name in the API and in patterns.
@@ -70,6 +73,7 @@ impl AlertKind {
             Self::ElevenLabsAutoDisable => "alert.elevenlabs_auto_disable",
             Self::DiskFilling => "alert.disk_filling",
             Self::StoreFailing => "alert.store_failing",
+            Self::SpoolFilling => "alert.spool_filling",
         }
     }
 
@@ -84,6 +88,7 @@ impl AlertKind {
             Self::ElevenLabsAutoDisable => "ElevenLabs close to auto-disable",
             Self::DiskFilling => "Disk filling",
             Self::StoreFailing => "Store failing",
+            Self::SpoolFilling => "Spool filling",
         }
     }
 

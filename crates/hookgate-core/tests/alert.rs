@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hookgate_core::alert::{
     AlertKind, ELEVENLABS_WITHOUT_SUCCESS, Episode, FAILING_FOR, INTERVAL_MIN, QUIET, REJECTIONS,
-    Rhythm, Rise, Step, Verdict, WINDOW, auto_disable, destination_disabled, destination_failing,
-    disk_filling, source_silent, step,
+    Rhythm, Rise, SPOOL_WAIT, Step, Verdict, WINDOW, auto_disable, destination_disabled,
+    destination_failing, disk_filling, source_silent, spool_waiting, step,
 };
 use hookgate_core::delivery::{Breaker, DestinationSettings, Disabled};
 use hookgate_core::time::Timestamp;
@@ -150,6 +150,14 @@ fn a_disk_at_its_mark_does_not_go_back_and_forth() {
     let said = [79, 80, 79, 78, 79, 80].map(|it| disk_filling(it, 80));
     let (raise, hold, clear) = (Verdict::Raise, Verdict::Hold, Verdict::Clear);
     assert_eq!(said, [hold, raise, hold, clear, hold, raise]);
+}
+
+#[test]
+fn a_spool_is_told_of_once_events_wait_in_it_for_a_while() {
+    let second = Duration::from_secs(1);
+    let said = [None, Some(second), Some(SPOOL_WAIT), Some(HOUR)].map(spool_waiting);
+    let (raise, hold, clear) = (Verdict::Raise, Verdict::Hold, Verdict::Clear);
+    assert_eq!(said, [clear, hold, raise, raise]);
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn probes_become_rarer_and_what_was_under_way_is_none() {
         now = at;
         breaker = breaker.after_failure(now);
     }
-    assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    assert_eq!(waits, [5, 10, 20, 40, 60, 60, 60, 60, 60]);
     let set_back = Timestamp::from_millis(now.millis() - 86_400_000);
     assert_eq!(breaker.room(set_back, 0, 8), 1, "a clock that was set back stops nothing");
 }

@@ -11,6 +11,7 @@
 
 mod destinations;
 mod sources;
+mod spool;
 mod store;
 
 use std::collections::{BTreeMap, HashSet};
@@ -29,6 +30,7 @@ use serde_json::Value;
 
 use self::destinations::Failures;
 use self::sources::Sources;
+use self::spool::Spool;
 use crate::dispatcher::{Clock, failed};
 
 type Label = [(&'static str, &'static str); 1];
@@ -75,6 +77,7 @@ pub struct Watcher {
     raised: Family<Label, Gauge>,
     sources: Sources,
     failures: Failures,
+    spool: Spool,
 }
 
 /// What a rule says of a subject, and what is told of it if it is raised.
@@ -115,7 +118,8 @@ impl Watcher {
         registry.register("hookgate_alerts", "Alerts that are raised", raised.clone());
         let sources = Sources::new(clock());
         let failures = Failures::default();
-        Self { store, rules, counts, clock, raised, sources, failures }
+        let spool = Spool::default();
+        Self { store, rules, counts, clock, raised, sources, failures, spool }
     }
 
     /// Looks again and again until `stop` is done.
@@ -136,13 +140,26 @@ impl Watcher {
 
     /// Looks once.
     pub async fn look(&mut self) {
-        if let Err(error) = self.try_to_look().await {
-            failed(&error, "alerts cannot be looked after");
+        let now = (self.clock)();
+        let spooled = self.spool.look(self.store.spool().as_ref(), &self.rules, now);
+        let is_raised = |it: &&Finding| matches!(it.verdict, Verdict::Raise);
+        let raised = i64::try_from(spooled.iter().filter(is_raised).count()).unwrap_or(i64::MAX);
+        match self.try_to_look(spooled, now).await {
+            Ok(()) => self.spool.told(),
+            // While the database is away nobody can be told; who reads the metric sees it.
+            Err(error) => {
+                let kind = AlertKind::SpoolFilling.name();
+                self.raised.get_or_create(&[("kind", kind)]).set(raised);
+                failed(&error, "alerts cannot be looked after");
+            }
         }
     }
 
-    async fn try_to_look(&mut self) -> Result<(), RegistryError> {
-        let now = (self.clock)();
+    async fn try_to_look(
+        &mut self,
+        spooled: Vec<Finding>,
+        now: Timestamp,
+    ) -> Result<(), RegistryError> {
         let registry = self.store.registry();
         let all = registry.destinations(&hookgate_core::tenant::Scope::Operator, Rows::ALL).await?;
         let since = Timestamp::from_millis(
@@ -150,6 +167,7 @@ impl Watcher {
         );
         let known = registry.alerts_since(since).await?;
         let mut findings = store::look(&self.store.snapshot(), &self.rules);
+        findings.extend(spooled);
         findings.extend(self.failures.look(&all, now));
         let is_silent = |source: &str| {
             known.iter().any(|it| {

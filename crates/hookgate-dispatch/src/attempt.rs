@@ -1,5 +1,5 @@
 //! One attempt at one delivery: look the event up, make the message, sign it, send it, and
-//! keep how that ended. [`run`] is its life.
+//! say how that ended. [`run`] is its life; the dispatcher settles it with others.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hookgate_core::standard_webhooks;
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_secrets::SecretsError;
-use hookgate_store::{Event, Leased, ReadError, Settling, Status};
+use hookgate_store::{DestinationId, Event, Leased, ReadError, Settling, Status};
 use http::HeaderValue;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -35,8 +35,16 @@ const ROOM_WAIT: Duration = Duration::from_secs(3);
 /// The body of a test.
 const TEST_BODY: &[u8] = br#"{"message":"This is a test of Hookgate's."}"#;
 
-/// Makes the attempt and settles the delivery.
-pub(crate) async fn run(shared: Arc<Shared>, leased: Leased) {
+/// An attempt that has ended, and is to be settled.
+pub(crate) struct Ended {
+    pub(crate) destination: DestinationId,
+    /// Whose the destination is.
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) settling: Settling,
+}
+
+/// Makes the attempt.
+pub(crate) async fn run(shared: Arc<Shared>, leased: Leased) -> Ended {
     let settings = &shared.settings;
     let (began_at, began) = (shared.now(), Instant::now());
     // A task of its own: a panic is an outcome too, and ends with the attempt.
@@ -63,25 +71,7 @@ pub(crate) async fn run(shared: Arc<Shared>, leased: Leased) {
         schedule: if is_last { Arc::default() } else { Arc::clone(&settings.schedule) },
         random: (settings.chance)(),
     };
-    match settings.store.registry().settle_delivery(settling).await {
-        Ok(Some(settlement)) => {
-            if let Some(why) = settlement.disables {
-                settings.metrics.disabled.inc();
-                tracing::warn!(
-                    destination.id = %leased.destination,
-                    tenant.id = leased.destination_tenant.as_ref().map(TenantId::as_str),
-                    reason = why.name(),
-                    "a destination was disabled by its endpoint"
-                );
-            }
-        }
-        // Somebody else has it by now, or it is gone with its destination.
-        Ok(None) => {
-            settings.metrics.leases_lost.inc();
-        }
-        // The lease runs out, and it is tried again.
-        Err(error) => failed(&error, "the end of an attempt cannot be kept"),
-    }
+    Ended { destination: leased.destination, tenant: leased.destination_tenant, settling }
 }
 
 fn tell(leased: &Leased, outcome: &AttemptOutcome, took: Duration) {

@@ -5,15 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_egress::Egress;
 use hookgate_secrets::Secrets;
 use hookgate_store::{Leased, RegistryError, Store};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::archive::{self, Archiving};
-use crate::attempt;
+use crate::attempt::{self, Ended};
 use crate::bodies::Bodies;
 use crate::metrics::DeliveryMetrics;
 use crate::reader;
@@ -33,6 +35,11 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shortest.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
+
+/// The time from one look at what is due to the next while attempts end one after the other:
+/// they are settled together, and what is stored meanwhile waits for fewer syncs of the disk.
+/// When all have ended nothing waits for it.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// How long nothing is tried after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -113,11 +120,11 @@ impl Dispatcher {
     /// opened.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) -> bool {
         let shared = &self.0;
-        let mut attempts = JoinSet::new();
+        let mut under_way = UnderWay::default();
         let mut beside = JoinSet::new();
         {
             tokio::pin!(stop);
-            let delivering = shared.deliver(&mut attempts);
+            let delivering = shared.deliver(&mut under_way);
             tokio::pin!(delivering);
             loop {
                 beside.spawn(reader::follow(Arc::clone(shared)));
@@ -137,9 +144,15 @@ impl Dispatcher {
             }
         }
         beside.shutdown().await;
-        let settled = async { while attempts.join_next().await.is_some() {} };
+        let settled = async {
+            shared.settle(under_way.take_ended()).await;
+            while let Some(ended) = under_way.attempts.join_next().await {
+                under_way.ended.extend(ended);
+                shared.settle(under_way.take_ended()).await;
+            }
+        };
         let all = tokio::time::timeout(shared.settings.stop_wait, settled).await.is_ok();
-        attempts.shutdown().await;
+        under_way.attempts.shutdown().await;
         all
     }
 
@@ -159,36 +172,57 @@ impl Dispatcher {
     }
 }
 
+/// Attempts that were begun.
+#[derive(Default)]
+struct UnderWay {
+    attempts: JoinSet<Ended>,
+    /// Those that have ended and are not settled.
+    ended: Vec<Ended>,
+}
+
+impl UnderWay {
+    /// All that have ended by now.
+    fn take_ended(&mut self) -> Vec<Ended> {
+        while let Some(ended) = self.attempts.try_join_next() {
+            self.ended.extend(ended);
+        }
+        std::mem::take(&mut self.ended)
+    }
+}
+
 impl Shared {
     pub(crate) fn now(&self) -> Timestamp {
         (self.settings.clock)()
     }
 
-    /// Leases what is due and makes an attempt of each lease. Never ends by itself.
-    async fn deliver(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+    /// Settles what has ended, leases what is due and makes an attempt of each lease. Never ends
+    /// by itself.
+    async fn deliver(self: &Arc<Self>, under_way: &mut UnderWay) {
         let registry = self.settings.store.registry();
         let mut changed = registry.deliveries_changed();
         let mut read = self.read.subscribe();
         loop {
-            while attempts.try_join_next().is_some() {}
             changed.borrow_and_update();
             let asked = *read.borrow_and_update();
-            let now = self.now();
-            let free = self.settings.in_flight_max.saturating_sub(attempts.len());
+            let (now, looked_at) = (self.now(), Instant::now());
+            // It is queued here, and makes room for what is leased in the same transaction.
+            let settled = self.settle(under_way.take_ended());
+            let free = self.settings.in_flight_max.saturating_sub(under_way.attempts.len());
             let wanted = u32::try_from(free).unwrap_or(LEASED_MAX).min(LEASED_MAX);
-            let looked = match self.lease(now, wanted).await {
+            let (leased, ()) = tokio::join!(self.lease(now, wanted), settled);
+            let looked = match leased {
                 Ok(leased) => {
-                    if leased.is_empty() && attempts.is_empty() {
+                    if leased.is_empty() && under_way.attempts.is_empty() {
                         self.idle.send_replace(asked);
                     }
                     for leased in leased {
-                        attempts.spawn(attempt::run(Arc::clone(self), leased));
+                        under_way.attempts.spawn(attempt::run(Arc::clone(self), leased));
                     }
                     registry.next_delivery().await
                 }
                 Err(error) => Err(error),
             };
-            let count = i64::try_from(attempts.len()).unwrap_or(i64::MAX);
+            let count = i64::try_from(under_way.attempts.len()).unwrap_or(i64::MAX);
             self.settings.metrics.in_flight.set(count);
             let pause = match looked {
                 Ok(Some(at)) => at.ahead(now).clamp(LOOK_PAUSE, LOOK_INTERVAL),
@@ -199,20 +233,57 @@ impl Shared {
                     continue;
                 }
             };
-            let is_full = attempts.len() >= self.settings.in_flight_max;
             let slept = tokio::time::sleep(pause);
-            tokio::pin!(slept);
+            let gathered = tokio::time::sleep_until(looked_at + GATHERING);
+            tokio::pin!(slept, gathered);
+            let mut is_due = false;
             loop {
+                let is_full = under_way.attempts.len() >= self.settings.in_flight_max;
                 tokio::select! {
-                    // One that ended was settled, and that is a change already.
-                    Some(_) = attempts.join_next() => {
-                        if is_full || attempts.is_empty() {
+                    Some(ended) = under_way.attempts.join_next() => {
+                        under_way.ended.extend(ended);
+                        if under_way.attempts.is_empty() {
                             break;
                         }
+                        is_due = true;
                     }
-                    _ = changed.changed(), if !is_full => break,
-                    _ = read.changed(), if !is_full => break,
+                    _ = changed.changed(), if !is_due && !is_full => is_due = true,
+                    _ = read.changed(), if !is_due && !is_full => is_due = true,
+                    () = &mut gathered, if is_due => break,
                     () = &mut slept, if !is_full => break,
+                }
+            }
+        }
+    }
+
+    /// Keeps how attempts ended. It is queued when this is called.
+    fn settle(&self, ended: Vec<Ended>) -> impl Future<Output = ()> + Send + use<'_> {
+        let (told, settlings): (Vec<_>, Vec<_>) =
+            ended.into_iter().map(|it| ((it.destination, it.tenant), it.settling)).unzip();
+        let registry = self.settings.store.registry();
+        let kept = (!settlings.is_empty()).then(|| registry.settle_deliveries(settlings));
+        async move {
+            let Some(kept) = kept else { return };
+            let settlements = match kept.await {
+                Ok(settlements) => settlements,
+                // The leases run out, and all of it is tried again.
+                Err(error) => return failed(&error, "the end of attempts cannot be kept"),
+            };
+            let metrics = &self.settings.metrics;
+            for ((destination, tenant), settlement) in told.into_iter().zip(settlements) {
+                let Some(settlement) = settlement else {
+                    // Somebody else has it by now, or it is gone with its destination.
+                    metrics.leases_lost.inc();
+                    continue;
+                };
+                if let Some(why) = settlement.disables {
+                    metrics.disabled.inc();
+                    tracing::warn!(
+                        destination.id = %destination,
+                        tenant.id = tenant.as_ref().map(TenantId::as_str),
+                        reason = why.name(),
+                        "a destination was disabled by its endpoint"
+                    );
                 }
             }
         }

@@ -43,6 +43,10 @@ const BEHIND_MAX: u64 = 4_096;
 /// question each time.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How long what is stored gathers after something was made of events: what comes alone is
+/// made at once, and a stream of events waits for few syncs of the disk.
+const GATHERING: Duration = Duration::from_millis(20);
+
 /// How long nothing is read after something failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -94,6 +98,8 @@ struct Reader {
     pauses: u32,
     /// Erasures that were done before what is at hand was read.
     erasures: u64,
+    /// Whether something was made since it was last asked.
+    has_made: bool,
 }
 
 /// Follows for ever.
@@ -124,6 +130,12 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             // that were made say so themselves.
             shared.read.send_replace(question);
         }
+        if std::mem::take(&mut reader.has_made) {
+            tokio::select! {
+                _ = asked.changed() => continue,
+                () = tokio::time::sleep(GATHERING) => {}
+            }
+        }
         tokio::select! {
             _ = reader.listed.changed() => {}
             _ = asked.changed() => {}
@@ -148,6 +160,7 @@ impl Reader {
             looked: None,
             pauses: 0,
             erasures: 0,
+            has_made: false,
         })
     }
 
@@ -361,6 +374,7 @@ impl Reader {
             to,
             erasures: self.erasures,
         };
+        self.has_made |= !made.is_empty();
         let is_kept = registry.keep_made(moved, made, now).await?;
         if is_kept {
             cursor.kept = to;

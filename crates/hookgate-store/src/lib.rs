@@ -117,10 +117,10 @@ pub use registry::{
     NAME_BYTES_MAX, NewAlert, NewDelivery, NewDestination, NewRecording, NewSecret, NewToolCall,
     NumberedDecision, OVERLAP_MAX, Quota, REPLY_BYTES_MAX, RESPONSE_BYTES_MAX, Recording,
     RecordingCounts, RecordingFilter, RecordingId, RecordingState, Registry, RegistryError,
-    Retried, Rows, SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential, SealedKey,
-    SealedSecrets, Settling, SourceRow, TENANTS_MAX, TOKENS_MAX, TOOL_SETTINGS_BYTES_MAX, Tenant,
-    TenantKey, ToolCall, ToolCallFilter, ToolCallId, ToolCallState, ToolTimes, Unfetched, UrlToken,
-    Written, open_registry,
+    Replaying, Retried, Rows, SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential,
+    SealedKey, SealedSecrets, Settling, SourceRow, TENANTS_MAX, TOKENS_MAX,
+    TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall, ToolCallFilter, ToolCallId,
+    ToolCallState, ToolTimes, Unfetched, UrlToken, Written, open_registry,
 };
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, SpoolState, Unproven};
 pub use space::{Disk, volatile};

@@ -24,6 +24,10 @@ pub const ELEVENLABS_WITHOUT_SUCCESS: Duration = Duration::from_hours(4 * 24);
 /// So many per cent below its mark a disk has room again.
 pub const DISK_BAND: u8 = 2;
 
+/// How long events wait in a spool before that is told: a database that is only started anew is
+/// back by then.
+pub const SPOOL_WAIT: Duration = Duration::from_mins(1);
+
 /// Whether a source is silent; for how long, if so. `up` says how long requests could come: who
 /// was not there heard nothing.
 #[must_use]
@@ -90,6 +94,17 @@ pub const fn disk_filling(used_percent: u8, mark: u8) -> Verdict {
 #[must_use]
 pub const fn store_failing(is_healthy: bool) -> Verdict {
     if is_healthy { Verdict::Clear } else { Verdict::Raise }
+}
+
+/// Whether events wait in a spool because the database is away. `oldest` says how long the
+/// oldest of them does; nothing: it is empty.
+#[must_use]
+pub fn spool_waiting(oldest: Option<Duration>) -> Verdict {
+    match oldest {
+        None => Verdict::Clear,
+        Some(it) if it >= SPOOL_WAIT => Verdict::Raise,
+        Some(_) => Verdict::Hold,
+    }
 }
 
 /// A time span as people say it.

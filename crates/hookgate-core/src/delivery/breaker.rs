@@ -13,8 +13,9 @@ pub const FAILURES_MAX: u32 = 20;
 /// How long after it opened the first probe is made.
 pub const PROBE_AFTER: Duration = Duration::from_secs(5);
 
-/// The longest time between two probes; each failed one doubles it.
-pub const PROBE_AFTER_MAX: Duration = Duration::from_mins(5);
+/// The longest time between two probes; each failed one doubles it. So long everything may wait
+/// for an endpoint that is back, and one request a minute burdens nobody.
+pub const PROBE_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// A destination's breaker. It is stored with its destination, so that a restart does not
 /// close it.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use hookgate_core::tenant::{Scope, TenantId};
+use hookgate_store::Replaying;
 use serde_json::json;
 
 use crate::bench::{Bench, tenant};
@@ -193,7 +194,8 @@ async fn a_replay_comes_under_an_id_of_its_own() {
         received_at: delivered.received_at,
     };
     let registry = bench.store.registry();
-    registry.replay_deliveries(&Scope::Operator, vec![again], None, bench.now()).await.unwrap();
+    let how = Replaying::default();
+    registry.replay_deliveries(&Scope::Operator, vec![again], how, bench.now()).await.unwrap();
     bench.idle().await;
     let got = receiver.got();
     assert_eq!(got.len(), 2);

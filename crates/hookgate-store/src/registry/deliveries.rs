@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::batch::Wanted;
-use super::delivery::{Cursor, DeliveryId, DeliveryStatus, Made, NewDelivery, Retried};
+use super::delivery::{Cursor, DeliveryId, DeliveryStatus, Made, NewDelivery, Replaying, Retried};
 use super::destination::DestinationId;
+use super::erasures::Erasing;
 use super::error::Stop;
 use super::{
     DeliveryFilter, ErasureTarget, Registry, RegistryError, Rows, columns, delivery_lists,
@@ -130,7 +131,9 @@ impl Registry {
 
     /// Delivers events again, each as a replay with a number of its own; gives how many that
     /// are. With a request's id the same request again makes no more of them. Destinations
-    /// that are out of the scope, disabled, or not to get the event are left out.
+    /// that are out of the scope, disabled, or not to get the event are left out, and so are
+    /// events that are being erased. Nothing: an erasure was done since the events were read,
+    /// which is to be done anew.
     ///
     /// # Errors
     ///
@@ -139,19 +142,24 @@ impl Registry {
         &self,
         scope: &Scope,
         deliveries: Vec<NewDelivery>,
-        request: Option<&str>,
+        how: Replaying<'_>,
         now: Timestamp,
-    ) -> Result<u64, RegistryError> {
+    ) -> Result<Option<u64>, RegistryError> {
         if deliveries.len() > DELIVERIES_MAX {
             let what = "deliveries in a request";
             return Err(RegistryError::TooMany { what, max: DELIVERIES_MAX as u64 });
         }
         deliveries.iter().try_for_each(check)?;
         let (scope, wake) = (scope.clone(), self.shared.deliveries_version.clone());
+        let Replaying { request, erasures } = how;
         let request = request.map(|it| <[u8; 32]>::from(Sha256::digest(it.as_bytes())));
         let change = move |connection: &Connection| {
+            if position(connection, ERASURES)? != erasures {
+                return Ok(None);
+            }
+            let erasing = Erasing::read(connection)?;
             let mut count = 0_u64;
-            for delivery in &deliveries {
+            for delivery in deliveries.iter().filter(|it| !erasing.takes(&it.origin())) {
                 let target = target(connection, delivery)?.filter(|it| it.is_covered(&scope));
                 let Some(target) = target.filter(|it| !it.is_disabled) else { continue };
                 count = count.saturating_add(1);
@@ -176,7 +184,7 @@ impl Registry {
             }
             connection.announce(Topic::Deliveries);
             bump(&wake);
-            Ok(count)
+            Ok(Some(count))
         };
         self.enqueue("replaying events", Wanted::WhileWaited, change).await
     }
@@ -213,9 +221,12 @@ impl Registry {
             let target = target(connection, &delivery)?.ok_or(RegistryError::NotFound)?;
             let row = Row { replay: 0, request: None, now };
             let id = insert(connection, &target, &delivery, &row)?.ok_or(RegistryError::Taken)?;
-            // It is due before all others.
+            // It is due before all others, and is the probe of a breaker that is open.
             let first = "UPDATE deliveries SET due = 0 WHERE id = ?1";
             connection.prepare_cached(first)?.execute([id.0.as_bytes()])?;
+            let probe = "UPDATE destinations SET probe_at = ?2 WHERE n = ?1 AND probe_at > ?2";
+            connection.prepare_cached(probe)?.execute(params![target.n, now.millis()])?;
+            lanes::ready(connection, target.n, now.millis())?;
             connection.announce(Topic::Deliveries);
             bump(&wake);
             Ok(id)
@@ -228,7 +239,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// A [`RegistryError`]; `NotFound`, and `Invalid` while the destination is disabled.
+    /// A [`RegistryError`]; `NotFound`, also while its event is being erased, and `Invalid` while the destination is disabled.
     pub async fn retry_delivery(
         &self,
         scope: &Scope,
@@ -239,6 +250,9 @@ impl Registry {
         let change = move |connection: &Connection| {
             let filter = delivery_lists::Wanting::one(&scope, id);
             let found = filter.read(connection)?.pop().ok_or(RegistryError::NotFound)?;
+            if Erasing::read(connection)?.takes(&found.origin()) {
+                return Err(RegistryError::NotFound.into());
+            }
             if found.status == DeliveryStatus::Delivered {
                 return Ok(Retried::Delivered);
             }
@@ -278,14 +292,17 @@ impl Registry {
             let found = wanted.read(connection)?;
             let is_last = found.len() < usize::try_from(limit).unwrap_or(usize::MAX);
             let next = found.last().map(|it| it.n).filter(|_| !is_last);
-            for delivery in &found {
+            let erasing = Erasing::read(connection)?;
+            let mut count = 0_u64;
+            for delivery in found.iter().filter(|it| !erasing.takes(&it.origin())) {
+                count = count.saturating_add(1);
                 let destination =
                     destinations::found(connection, &Scope::Operator, delivery.destination)?;
                 retry(connection, destinations::place(&destination), delivery.n, now)?;
             }
             connection.announce(Topic::Deliveries);
             bump(&wake);
-            Ok((found.len() as u64, next))
+            Ok((count, next))
         };
         self.enqueue("trying deliveries again", Wanted::WhileWaited, change).await
     }

@@ -9,6 +9,7 @@ use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use uuid::Uuid;
 
+use super::erasures::Origin;
 use super::{DestinationId, NewRecording, SealedSecrets};
 use crate::record::EventId;
 
@@ -136,6 +137,16 @@ pub struct NewDelivery {
     pub received_at: Timestamp,
 }
 
+/// How events are delivered again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Replaying<'a> {
+    /// Names the request, which then makes nothing twice.
+    pub request: Option<&'a str>,
+    /// Erasures that were done ([`Registry::erasures_done`](super::Registry::erasures_done))
+    /// before the events were read.
+    pub erasures: u64,
+}
+
 /// A delivery as it is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -177,7 +188,29 @@ pub struct Delivery {
     pub finished_at: Option<Timestamp>,
 }
 
+impl NewDelivery {
+    pub(super) fn origin(&self) -> Origin<'_> {
+        Origin {
+            tenant: self.tenant.as_ref(),
+            source: &self.source,
+            provider: &self.provider,
+            conversation: self.conversation.as_deref(),
+            received_at: self.received_at,
+        }
+    }
+}
+
 impl Delivery {
+    pub(super) fn origin(&self) -> Origin<'_> {
+        Origin {
+            tenant: self.tenant.as_ref(),
+            source: &self.source,
+            provider: &self.provider,
+            conversation: self.conversation.as_deref(),
+            received_at: self.received_at,
+        }
+    }
+
     /// The id that its receiver sees, the same with each attempt.
     #[must_use]
     pub fn webhook_id(&self) -> String {

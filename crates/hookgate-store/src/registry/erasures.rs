@@ -89,6 +89,48 @@ impl ErasureTarget {
     }
 }
 
+/// What tells whether an erasure is about an event.
+pub(super) struct Origin<'a> {
+    pub(super) tenant: Option<&'a TenantId>,
+    pub(super) source: &'a str,
+    pub(super) provider: &'a str,
+    pub(super) conversation: Option<&'a str>,
+    pub(super) received_at: Timestamp,
+}
+
+impl ErasureTarget {
+    /// Whether it is about an event: the same as [`Self::rows`].
+    fn takes(&self, event: &Origin<'_>) -> bool {
+        match self {
+            Self::Tenant(tenant) => event.tenant == Some(tenant),
+            Self::Conversation { provider, external_id } => {
+                event.conversation == Some(external_id) && event.provider == provider
+            }
+            Self::Before { at, tenant: Some(tenant), .. } => {
+                event.tenant == Some(tenant) && event.received_at < *at
+            }
+            Self::Before { at, source: Some(source), .. } => {
+                event.source == source && event.received_at < *at
+            }
+            Self::Before { tenant: None, source: None, .. } => false,
+        }
+    }
+}
+
+/// What is being erased at this moment.
+pub(super) struct Erasing(Vec<ErasureTarget>);
+
+impl Erasing {
+    pub(super) fn read(connection: &Connection) -> Result<Self, sql::Error> {
+        Ok(Self(running(connection)?.into_iter().map(|it| it.target).collect()))
+    }
+
+    /// Whether an event is going, or gone already.
+    pub(super) fn takes(&self, event: &Origin<'_>) -> bool {
+        self.0.iter().any(|it| it.takes(event))
+    }
+}
+
 /// How far an erasure is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {

@@ -131,11 +131,22 @@ pub(super) fn lane(provider: &str, conversation: &str) -> String {
     format!("{provider}:{conversation}")
 }
 
-/// Notes that a destination has something that is due then.
+/// Notes that a destination has something that is due then. While its breaker is open nothing
+/// comes before the next probe: who looked for it would find nothing.
 pub(super) fn ready(connection: &Connection, destination: i64, at: i64) -> Result<(), Stop> {
-    let update = "UPDATE destinations SET ready_at = ?2 \
-                  WHERE n = ?1 AND (ready_at IS NULL OR ready_at > ?2)";
-    connection.prepare_cached(update)?.execute([destination, at])?;
+    let select = "SELECT ready_at, probe_at FROM destinations WHERE n = ?1";
+    let found = connection.prepare_cached(select)?.query_row([destination], |row| {
+        Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+    });
+    let Some((before, probe_at)) = found.optional()? else { return Ok(()) };
+    let ahead = |it: &i64| Timestamp::from_millis(*it).ahead(Timestamp::from_millis(at));
+    // Further ahead than any is put: the clock was set back.
+    let probe_at = probe_at.filter(|it| ahead(it) <= PROBE_AFTER_MAX);
+    let at = probe_at.map_or(at, |it| it.max(at));
+    if before.is_none_or(|before| before > at) {
+        let update = "UPDATE destinations SET ready_at = ?2 WHERE n = ?1";
+        connection.prepare_cached(update)?.execute([destination, at])?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 //!   that wait longest first; one that is down costs no more than a look at its probe time.
 //! - **A crash loses nothing.** What was leased is due again when the store is opened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sql::{self, Connection, OptionalExtension, Row, Topic, params};
@@ -93,13 +94,23 @@ impl Registry {
         settling: Settling,
     ) -> impl Future<Output = Result<Option<Settlement>, RegistryError>> + Send + 'static + use<>
     {
-        let wake = self.shared.deliveries_version.clone();
-        let change = move |connection: &Connection| {
-            let settled = settle_one(connection, &settling)?;
-            wake.send_modify(|version| *version = version.saturating_add(1));
-            Ok(settled)
-        };
-        self.enqueue("keeping the end of an attempt", Wanted::Always, change)
+        let settled = self.settle_deliveries(vec![settling]);
+        async move { Ok(settled.await?.pop().flatten()) }
+    }
+
+    /// The same for several at once, in their order, which is cheaper. Leases that are asked
+    /// for next go along with it, and find what it makes due.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`]: of none anything is kept.
+    pub fn settle_deliveries(
+        &self,
+        settlings: Vec<Settling>,
+    ) -> impl Future<Output = Result<Vec<Option<Settlement>>, RegistryError>> + Send + 'static + use<>
+    {
+        let change = move |connection: &Connection| settle_all(connection, &settlings);
+        self.enqueue("keeping the end of attempts", Wanted::Always, change)
     }
 
     /// Takes back all leases, and says of each destination when it has something to lease.
@@ -281,7 +292,33 @@ fn token() -> Result<i64, Stop> {
     Ok(i64::from_le_bytes(bytes))
 }
 
-fn settle_one(connection: &Connection, settling: &Settling) -> Result<Option<Settlement>, Stop> {
+fn settle_all(
+    connection: &Connection,
+    settlings: &[Settling],
+) -> Result<Vec<Option<Settlement>>, Stop> {
+    let mut settled = Vec::with_capacity(settlings.len());
+    let mut destinations = BTreeMap::new();
+    for settling in settlings {
+        let one = settle_one(connection, settling)?;
+        if let Some((destination, _)) = one {
+            destinations.insert(destination, settling.now);
+        }
+        settled.push(one.map(|(_, settlement)| settlement));
+    }
+    for (destination, now) in destinations {
+        if lanes::refresh(connection, destination, now)?.is_some_and(|it| it <= now) {
+            // Who looked before saw nothing: there was no room, or another one came first.
+            connection.announce(Topic::Deliveries);
+        }
+    }
+    Ok(settled)
+}
+
+/// Settles one; gives its destination too, whose next lease is to be looked for.
+fn settle_one(
+    connection: &Connection,
+    settling: &Settling,
+) -> Result<Option<(i64, Settlement)>, Stop> {
     let now = settling.now;
     let mut select = connection.prepare_cached(
         "SELECT n, destination, attempts, lane FROM deliveries WHERE id = ?1 AND token = ?2",
@@ -333,11 +370,7 @@ fn settle_one(connection: &Connection, settling: &Settling) -> Result<Option<Set
         lanes::promote(connection, destination, &lane, now)?;
     }
     overdue::give_up(connection, destination, &settled.breaker, &settling.schedule, now)?;
-    if lanes::refresh(connection, destination, now)?.is_some_and(|it| it <= now) {
-        // Who looked before saw nothing: there was no room, or another one came first.
-        connection.announce(Topic::Deliveries);
-    }
-    Ok(Some(settled))
+    Ok(Some((destination, settled)))
 }
 
 fn note_attempt(connection: &Connection, delivery: i64, settling: &Settling) -> Result<(), Stop> {

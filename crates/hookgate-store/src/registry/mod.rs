@@ -71,7 +71,7 @@ pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilte
 pub use self::decisions::{Decision, DecisionKind, NumberedDecision};
 pub use self::delivery::{
     Attempt, Cursor, Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus, Leased,
-    Made, NewDelivery, RESPONSE_BYTES_MAX, Retried, Settling,
+    Made, NewDelivery, RESPONSE_BYTES_MAX, Replaying, Retried, Settling,
 };
 pub use self::destination::{
     DESTINATIONS_PER_TENANT_MAX, Destination, DestinationId, NewDestination, NewSecret,

@@ -14,7 +14,7 @@ use hookgate_core::time::Timestamp;
 use super::error::Stop;
 use super::{DeliveryStatus, lanes};
 
-/// Deliveries given up with one failed probe: there is one in five minutes, and what is due
+/// Deliveries given up with one failed probe: there is one in a minute, and what is due
 /// elsewhere waits for the transaction.
 const GIVEN_UP_AT_ONCE: u32 = 512;
 

@@ -10,8 +10,9 @@ use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
     Cursor, DESTINATIONS_PER_TENANT_MAX, DeliveryCounts, DeliveryFilter, DeliveryStatus,
-    Destination, DestinationId, EventId, Leased, NewDelivery, NewDestination, NewSecret,
-    RESPONSE_BYTES_MAX, Registry, RegistryError, Retried, Rows, Settling,
+    Destination, DestinationId, Erased, ErasureTarget, EventId, Leased, NewDelivery,
+    NewDestination, NewSecret, RESPONSE_BYTES_MAX, Registry, RegistryError, Replaying, Retried,
+    Rows, Settling, Written,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -518,7 +519,8 @@ async fn a_replay_is_a_delivery_of_its_own_and_made_once_a_request() {
     enqueue(registry, vec![event(&own, 1)], NOW).await;
     let replay = async |scope: &Scope, request: Option<&str>| {
         let both = vec![event(&own, 1), of_operator.clone()];
-        registry.replay_deliveries(scope, both, request, NOW).await.unwrap()
+        let how = Replaying { request, erasures: 0 };
+        registry.replay_deliveries(scope, both, how, NOW).await.unwrap().unwrap()
     };
     assert_eq!(replay(&only("acme"), Some("r1")).await, 1, "its own alone");
     assert_eq!(replay(&only("acme"), Some("r1")).await, 1, "the same request, no more of them");
@@ -533,6 +535,69 @@ async fn a_replay_is_a_delivery_of_its_own_and_made_once_a_request() {
     let disabled = Some(Disabled::ByHand);
     registry.set_destination_disabled(&only("acme"), own.id, disabled, NOW).await.unwrap();
     assert_eq!(replay(&Scope::Operator, Some("r3")).await, 1, "not to one that is disabled");
+}
+
+#[tokio::test]
+async fn what_is_erased_or_about_to_be_is_neither_replayed_nor_tried_again() {
+    let bench = Bench::new();
+    let registry = bench.store.registry();
+    let destination = add(registry, None, 1, &json!({})).await;
+    let of = |conversation: &str, number| NewDelivery {
+        conversation: Some(conversation.to_owned()),
+        ..event(&destination, number)
+    };
+    let replay = async |made, erasures| {
+        let how = Replaying { request: None, erasures };
+        registry.replay_deliveries(&Scope::Operator, made, how, NOW).await.unwrap()
+    };
+    enqueue(registry, vec![of("call-1", 1), of("call-2", 2)], NOW).await;
+    for leased in lease(registry, NOW, 2).await {
+        let once = Settling { schedule: Arc::from([]), ..settling(&leased, DOWN, NOW) };
+        registry.settle_delivery(once).await.unwrap().unwrap();
+    }
+    let seen = registry.erasures_done().await.unwrap();
+    let (provider, external_id) = (of("", 1).provider, "call-1".to_owned());
+    let target = ErasureTarget::Conversation { provider, external_id };
+    let Written::Created(erasure) = registry.add_erasure(target, NOW).await.unwrap() else {
+        panic!("it is new")
+    };
+    let both = || vec![of("call-1", 1), of("call-2", 2)];
+    assert_eq!(replay(both(), seen).await, Some(1), "the other one alone");
+    let all = list(registry, DeliveryFilter::default()).await;
+    let doomed = all.iter().find(|it| it.seq == 1).unwrap();
+    let retried = registry.retry_delivery(&Scope::Operator, doomed.id, NOW).await;
+    assert!(matches!(retried, Err(RegistryError::NotFound)));
+    let retried =
+        registry.retry_deliveries(&Scope::Operator, DeliveryFilter::default(), Rows::ALL, NOW);
+    assert_eq!(retried.await.unwrap().0, 1);
+    assert_eq!(seqs(&lease(registry, NOW, 9).await), [2, 2]);
+
+    registry.finish_erasure(&erasure.id, Erased::default(), seconds(1)).unwrap();
+    assert_eq!(replay(both(), seen).await, None, "the events are to be read anew");
+    let now = registry.erasures_done().await.unwrap();
+    assert_eq!(replay(vec![of("call-2", 2)], now).await, Some(1));
+}
+
+#[tokio::test]
+async fn while_a_breaker_is_open_what_comes_asks_for_no_lease_and_a_test_is_the_probe() {
+    let bench = Bench::new();
+    let registry = bench.store.registry();
+    let destination = add(registry, None, 1, &json!({"concurrency": 64})).await;
+    enqueue(registry, (0..30).map(|it| event(&destination, it)).collect(), NOW).await;
+    let all: Vec<_> =
+        lease(registry, NOW, 20).await.iter().map(|it| settling(it, DOWN, NOW)).collect();
+    let settled = registry.settle_deliveries(all).await.unwrap();
+    assert_eq!(settled.len(), 20, "together as one by one");
+    assert!(settled.last().unwrap().unwrap().breaker.is_open());
+    enqueue(registry, vec![event(&destination, 40)], seconds(1)).await;
+    let next = registry.next_delivery().await.unwrap();
+    assert_eq!(next, Some(seconds(5)), "not before the probe");
+    registry.test_destination(&Scope::Operator, destination.id, seconds(2)).await.unwrap();
+    assert_eq!(registry.next_delivery().await.unwrap(), Some(seconds(2)));
+    let test = lease(registry, seconds(2), 100).await;
+    assert_eq!((test.len(), test[0].seq), (1, 0));
+    settle(registry, &test[0], OK, seconds(2)).await;
+    assert_eq!(lease(registry, seconds(2), 100).await.len(), 11, "all that is due goes at once");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use hookgate_core::delivery::NextState;
 use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
-    DeliveryFilter, DeliveryId, DeliveryStatus, Destination, Leased, NewDelivery,
+    DeliveryFilter, DeliveryId, DeliveryStatus, Destination, Leased, NewDelivery, Replaying,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -178,8 +178,13 @@ impl Story<'_> {
                 };
                 let made = vec![made.clone()];
                 let registry = self.bench().store.registry();
-                let replayed = registry.replay_deliveries(&Scope::Operator, made, None, self.now);
-                assert_eq!(self.runtime.block_on(replayed).unwrap(), 1);
+                let replayed = registry.replay_deliveries(
+                    &Scope::Operator,
+                    made,
+                    Replaying::default(),
+                    self.now,
+                );
+                assert_eq!(self.runtime.block_on(replayed).unwrap(), Some(1));
                 self.count += 1;
             }
             Step::Order(which, ordered) => {

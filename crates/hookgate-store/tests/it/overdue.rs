@@ -55,7 +55,7 @@ async fn behind_a_breaker_that_stays_open_the_schedule_goes_on() {
     let mut all: Vec<NewDelivery> = (0..700).map(|it| event(&destination, it)).collect();
     all.push(event(&healthy, 9_999));
     enqueue(registry, all, NOW).await;
-    // One in five minutes, three times 700 of them: without an end it would take a week.
+    // One in a minute, three times 700 of them: without an end it would take more than a day.
     simulate(registry, NOW.plus(30 * 24 * HOUR), |_| DOWN).await;
     let failed = statuses(registry, DeliveryStatus::Failed).await;
     assert!(statuses(registry, DeliveryStatus::Pending).await.is_empty(), "none waits");

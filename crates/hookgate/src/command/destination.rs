@@ -1,6 +1,6 @@
 //! `hookgate destination`: where events are passed on to.
 
-use hookgate_core::delivery::{DestinationKind, Format};
+use hookgate_core::delivery::{Comparison, DestinationKind, Format};
 use hookgate_core::mask::visible;
 use serde_json::{Map, Value, json};
 
@@ -55,8 +55,10 @@ pub(crate) fn run(command: Destination, environment: &Environment) -> anyhow::Re
                 let body = json!({ "overlap_seconds": overlap });
                 let made = act(&api, &id, "rotate", &body).await?;
                 print_secret(&made, print.json)?;
-                if !print.json {
+                if !print.json && overlap > 0 {
                     remark(format_args!("The old one signs too for another {overlap} s."));
+                } else if !print.json {
+                    remark(format_args!("The old one signs no more."));
                 }
             }
             Destination::Test { id, print } => {
@@ -143,14 +145,21 @@ async fn act(api: &Api, id: &str, what: &str, body: &Value) -> anyhow::Result<Va
     }
 }
 
-/// Prints id and secret, and remarks that the secret is shown once.
+/// Prints id and secret, and remarks that the secret is shown once. Slack, Discord and ntfy
+/// check none.
 fn print_secret(made: &Value, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return Ok(line(made)?);
     }
-    remark("The secret is shown once. Its receiver checks signatures with it (Standard Webhooks).");
-    let rows = ["id", "secret"].map(|it| vec![it.to_owned(), text(made, &format!("/{it}"), 200)]);
-    Ok(table(&[], &rows)?)
+    let is_signed = made.get("kind").is_none_or(|it| it == DestinationKind::Http.name());
+    let shown: &[&str] = if is_signed { &["id", "secret"] } else { &["id"] };
+    if is_signed {
+        remark(
+            "The secret is shown once. Its receiver checks signatures with it (Standard Webhooks).",
+        );
+    }
+    let row = |it: &&str| vec![(*it).to_owned(), text(made, &format!("/{it}"), 200)];
+    Ok(table(&[], &shown.iter().map(row).collect::<Vec<_>>())?)
 }
 
 /// The members that flags give.
@@ -163,11 +172,12 @@ fn members(settings: &Settings) -> anyhow::Result<Map<String, Value>> {
     };
     let mut filter = Vec::new();
     for text in &settings.filter {
-        let read: Result<Value, _> = serde_json::from_str(text);
-        let comparison = read.ok().filter(Value::is_object);
-        let wanted =
-            r#"--filter is a JSON object: {"pointer":"/kind","op":"eq","value":"call.ended"}"#;
-        filter.push(comparison.ok_or_else(|| Usage::new(wanted))?);
+        let comparison = serde_json::from_str::<Comparison>(text).map_err(|error| {
+            let wanted =
+                r#"--filter is a JSON object: {"pointer":"/kind","op":"eq","value":"call.ended"}"#;
+            Usage::new(format!("{wanted} ({error})"))
+        })?;
+        filter.push(serde_json::to_value(comparison)?);
     }
     let list = |it: &Vec<String>| (!it.is_empty()).then(|| Value::from(it.clone()));
     let members = [

@@ -7,6 +7,7 @@
     reason = "a test may fail, and prints its seed"
 )]
 
+mod deliveries;
 mod door;
 mod nodes;
 

@@ -68,6 +68,11 @@ fn what_cannot_be_meant_says_what_can() {
         ("destination add --kind fax --url https://a.invalid/", 2, "slack"),
         ("destination add --kind http --url https://a.invalid/ --format xml", 2, "cloudevents"),
         ("destination add --kind http --url https://a.invalid/ --filter kind=1", 2, "pointer"),
+        (
+            r#"destination add --kind http --url https://a.invalid/ --filter {"pointer":"/x","op":"gtt"}"#,
+            2,
+            "`contains`",
+        ),
         ("destination add --kind http --url https://10.0.0.1/", 1, "address"),
         ("destination add --kind http --url http://127.0.0.1:9/", 1, "address"),
         ("destination add --kind http --url https://a.invalid/ --event call.gone", 1, "call.gone"),

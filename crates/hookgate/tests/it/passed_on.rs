@@ -151,6 +151,45 @@ fn killed_again_and_again_before_a_receiver_that_fails_everything_arrives_and_ke
     gateway.stop();
 }
 
+#[test]
+fn after_a_rotation_old_and_new_secret_verify_until_the_overlap_is_over() {
+    let mut bench = Bench::new();
+    let gateway = gateway(&mut bench);
+    let (address, arrived) = receiver(|_| 200);
+    let url = format!("http://{address}/hooks");
+    let json = |bench: &Bench, line: &[&str]| -> Value {
+        serde_json::from_str(&bench.done(&[line, &["--json"]].concat())).unwrap()
+    };
+    let made = json(&bench, &["destination", "add", "--kind", "http", "--url", &url]);
+    let (id, old) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    // What the crate of Standard Webhooks says of each secret.
+    let verify = |number: usize, secrets: [&str; 3]| {
+        send(&gateway, number);
+        let delivery = arrived.recv_timeout(PATIENCE).unwrap();
+        let headers: http::HeaderMap = delivery
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (http::HeaderName::try_from(name).unwrap(), value.parse().unwrap())
+            })
+            .collect();
+        secrets.map(|it| {
+            let webhook = standardwebhooks::Webhook::new(it).unwrap();
+            webhook.verify(delivery.body.as_bytes(), &headers).is_ok()
+        })
+    };
+    let stranger = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    assert_eq!(verify(1, [old, stranger, stranger]), [true, false, false]);
+    let rotated = json(&bench, &["destination", "rotate", id, "--overlap", "1h"]);
+    let new = rotated["secret"].as_str().unwrap();
+    assert_ne!(old, new);
+    assert_eq!(verify(2, [old, new, stranger]), [true, true, false], "both sign meanwhile");
+    let rotated = json(&bench, &["destination", "rotate", id, "--overlap", "0s"]);
+    let newest = rotated["secret"].as_str().unwrap();
+    assert_eq!(verify(3, [old, new, newest]), [false, false, true], "without overlap at once");
+    gateway.stop();
+}
+
 fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
