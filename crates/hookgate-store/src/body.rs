@@ -75,10 +75,7 @@ impl Large {
     pub fn go_to(&mut self, first: u64) -> io::Result<()> {
         match &mut self.source {
             Source::File(file) => file.seek(SeekFrom::Start(first)).map(drop),
-            Source::Pieces(pieces) => {
-                pieces.rewind();
-                io::copy(&mut pieces.take(first), &mut io::sink()).map(drop)
-            }
+            Source::Pieces(pieces) => pieces.go_to(first),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Whose a recording is, its event says: a row of the registry follows a decision a moment
 //! later, so nothing is shown by it alone.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::error::{ReadError, Unavailable};
 use crate::library::Library;
 use crate::record::EventId;
 use crate::registry::{
-    LeasedRecording, Recording, RecordingFilter, RecordingId, RecordingState, RegistryError, Rows,
+    LeasedRecording, Recording, RecordingFilter, RecordingId, RecordingState, Registry,
+    RegistryError, Rows,
 };
 
 /// Read at once of a file that is looked through, in bytes.
@@ -64,7 +66,8 @@ impl Embedded {
         let (inner, leased) = (Arc::clone(self.inner()), leased.clone());
         let keeping = tokio::task::spawn_blocking(move || {
             let files = &inner.recordings;
-            let kept = inner.registry.keep_recording(&leased, (files, &blob), sound, now);
+            let place = || files.keep(blob.id);
+            let kept = inner.registry.keep_recording(&leased, (&blob, sound), now, place);
             if !matches!(kept, Ok(true)) {
                 files.discard_unkept(blob.id);
             }
@@ -108,23 +111,15 @@ impl Embedded {
     ) -> Result<Vec<Recording>, ReadError> {
         let (registry, scope) = (self.registry().clone(), scope.clone());
         self.read(move |_, shelves| {
-            let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-            let (mut shown, mut page) = (Vec::new(), page);
-            loop {
-                let found = registry.recordings(&scope, &filter, page).map_err(unreadable)?;
-                let is_last = found.len() < limit;
-                page.after = found.last().map(|it| it.n);
-                for recording in found {
-                    if is_shown(shelves, &scope, recording.event)? {
-                        shown.push(recording);
+            page_of(&registry, &scope, &filter, page, |found| {
+                let mut shown = HashSet::new();
+                for event in found {
+                    if is_shown(shelves, &scope, *event)? {
+                        shown.insert(*event);
                     }
                 }
-                // What is not shown leaves room for those behind it.
-                if is_last || shown.len() >= limit {
-                    shown.truncate(limit);
-                    return Ok(shown);
-                }
-            }
+                Ok(shown)
+            })
         })
         .await
     }
@@ -170,12 +165,37 @@ impl Embedded {
     }
 }
 
+/// A page of recordings of which `shown` says which of their events are shown.
+pub(crate) fn page_of(
+    registry: &Registry,
+    scope: &Scope,
+    filter: &RecordingFilter,
+    mut page: Rows,
+    mut shown: impl FnMut(&[EventId]) -> Result<HashSet<EventId>, ReadError>,
+) -> Result<Vec<Recording>, ReadError> {
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut kept = Vec::new();
+    loop {
+        let found = registry.recordings(scope, filter, page).map_err(unreadable)?;
+        let is_last = found.len() < limit;
+        page.after = found.last().map(|it| it.n);
+        let events: Vec<EventId> = found.iter().map(|it| it.event).collect();
+        let shown = shown(&events)?;
+        kept.extend(found.into_iter().filter(|it| shown.contains(&it.event)));
+        // What is not shown leaves room for those behind it.
+        if is_last || kept.len() >= limit {
+            kept.truncate(limit);
+            return Ok(kept);
+        }
+    }
+}
+
 /// Whether the event of a recording is within the scope and may be acted on.
 fn is_shown(shelves: &[&Connection], scope: &Scope, event: EventId) -> Result<bool, ReadError> {
     Ok(Library::find(shelves, scope, event)?.is_some_and(|it| !it.is_quarantined))
 }
 
-fn unreadable(error: RegistryError) -> ReadError {
+pub(crate) fn unreadable(error: RegistryError) -> ReadError {
     ReadError::Io(io::Error::other(error))
 }
 

@@ -35,11 +35,6 @@ use crate::registry::{
 };
 use crate::snapshot::{Snapshot, SpoolState};
 
-/// What is said to who keeps one nevertheless. Nodes have no files in common, and whoever asks
-/// for an archive with PostgreSQL is refused when the configuration is read.
-const NO_RECORDINGS: RegistryError =
-    RegistryError::Invalid("a store in PostgreSQL keeps no recordings");
-
 /// Called once for each committed batch, with everyone who waits for it.
 pub type Wake = Arc<dyn Fn(Vec<Waker>) + Send + Sync>;
 
@@ -610,7 +605,7 @@ impl Store {
     ) -> Result<Option<BlobWriter>, Unavailable> {
         match &self.backend {
             Backend::Embedded(it) => it.begin_recording(leased).await,
-            Backend::Postgres(_) => Err(Unavailable::Failed),
+            Backend::Postgres(it) => it.begin_recording(leased).await,
         }
     }
 
@@ -629,7 +624,7 @@ impl Store {
     ) -> Result<bool, RegistryError> {
         match &self.backend {
             Backend::Embedded(it) => it.keep_recording(leased, blob, sound, now).await,
-            Backend::Postgres(_) => Err(NO_RECORDINGS),
+            Backend::Postgres(it) => it.keep_recording(leased, blob, sound, now).await,
         }
     }
 
@@ -645,6 +640,7 @@ impl Store {
     ) -> io::Result<Option<(Blob, Sound)>> {
         match &self.backend {
             Backend::Embedded(it) => it.left_recording(leased).await,
+            // Pieces that nobody noted are those of an attempt that failed.
             Backend::Postgres(_) => Ok(None),
         }
     }
@@ -662,7 +658,7 @@ impl Store {
     ) -> Result<Vec<Recording>, ReadError> {
         match &self.backend {
             Backend::Embedded(it) => it.recordings(scope, filter, page).await,
-            Backend::Postgres(_) => Ok(Vec::new()),
+            Backend::Postgres(it) => it.recordings(scope, filter, page).await,
         }
     }
 
@@ -678,7 +674,7 @@ impl Store {
     ) -> Result<Option<Recording>, ReadError> {
         match &self.backend {
             Backend::Embedded(it) => it.recording(scope, id).await,
-            Backend::Postgres(_) => Ok(None),
+            Backend::Postgres(it) => it.recording(scope, id).await,
         }
     }
 
@@ -690,7 +686,7 @@ impl Store {
     pub async fn recorded(&self, recording: &Recording) -> Result<Option<Body>, ReadError> {
         match &self.backend {
             Backend::Embedded(it) => it.recorded(recording).await,
-            Backend::Postgres(_) => Ok(None),
+            Backend::Postgres(it) => it.recorded(recording).await,
         }
     }
 }

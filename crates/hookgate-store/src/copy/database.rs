@@ -6,12 +6,13 @@ use postgres::Client;
 use uuid::Uuid;
 
 use super::item::{Again, Item, Kept, Now, Stored, What};
+use super::sounds::{SOUNDS, Sound};
 use super::tables::{Columns, Table, names};
 use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES};
 use crate::OpenError;
 use crate::head::{self, SlimHead};
 use crate::index::{signed, unsigned};
-use crate::postgres::{PgSettings, migrations::migrate};
+use crate::postgres::{Of, PgSettings, migrations::migrate};
 use crate::registry::COPYING;
 use crate::sql::{ERASER_LOCK, EVENTS_LOCK, REGISTRY_LOCK, Value, value_of};
 
@@ -168,17 +169,44 @@ impl Database {
         blob: [u8; 16],
         sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
     ) -> Result<(), CopyError> {
-        let blob = Uuid::from_bytes(blob);
-        let mut last = -1_i32;
+        self.pieces(Of::Body(Uuid::from_bytes(blob)), sink)
+    }
+
+    fn pieces(
+        &mut self,
+        of: Of,
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        let mut last = None;
         loop {
-            let select = "SELECT n, bytes FROM blobs WHERE id = $1 AND n > $2 ORDER BY n LIMIT 1";
-            let Some(row) = self.client.query_opt(select, &[&blob, &last])? else { return Ok(()) };
-            last = row.try_get(0)?;
-            let bytes: &[u8] = row.try_get(1)?;
+            let found = of.piece_after(&mut self.client, last);
+            let found = found.map_err(CopyError::failed("asking PostgreSQL"))?;
+            let Some((number, bytes)) = found else { return Ok(()) };
+            last = Some(number);
             for piece in bytes.chunks(PIECE_BYTES) {
                 sink(piece)?;
             }
         }
+    }
+
+    /// The recordings that are kept.
+    pub(super) fn sounds(&mut self) -> Result<Vec<Option<Sound>>, CopyError> {
+        let rows = self.client.query(SOUNDS, &[])?;
+        rows.iter()
+            .map(|row| Ok(Sound::of(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect()
+    }
+
+    pub(super) fn sound(
+        &mut self,
+        id: [u8; 16],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        self.pieces(Of::Recording(Uuid::from_bytes(id)), sink)
+    }
+
+    pub(super) fn sound_bytes(&mut self, id: [u8; 16]) -> Result<Option<u64>, CopyError> {
+        sound_bytes(&mut self.client, id)
     }
 
     pub(super) fn rows(
@@ -291,6 +319,14 @@ fn event(row: &postgres::Row, with_bodies: bool) -> Result<Item, CopyError> {
     let is_unproven = row.try_get::<_, i16>(1)? == 1;
     let stored = Stored { is_unproven, id, sha256, size, head: encoded, body, now };
     Ok(Item { seq, what: What::Event(Box::new(stored)) })
+}
+
+/// How many bytes of a recording there are; nothing if none.
+pub(super) fn sound_bytes(client: &mut Client, id: [u8; 16]) -> Result<Option<u64>, CopyError> {
+    let select =
+        "SELECT sum(octet_length(bytes))::bigint FROM recording_pieces WHERE recording = $1";
+    let bytes: Option<i64> = client.query_one(select, &[&id.as_slice()])?.try_get(0)?;
+    Ok(bytes.map(unsigned))
 }
 
 /// The columns of a table, by name.

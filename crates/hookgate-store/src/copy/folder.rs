@@ -1,7 +1,7 @@
 //! Reading a store in a folder, with its lock.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use hookgate_journal::{HeadScan, Journal, LogId, Payload, Position, ReadError, Scan};
@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::item::{Again, Item, Kept, Now, Stored, What};
+use super::sounds::{SOUNDS, Sound};
 use super::tables::{Columns, Table, names};
 use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES};
 use crate::head::{self, SlimHead};
@@ -210,17 +211,29 @@ impl Folder {
         blob: [u8; 16],
         sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
     ) -> Result<(), CopyError> {
-        let path = self.layout.blob(blob);
-        let mut file = File::open(&path).map_err(CopyError::at("reading", &path))?;
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        loop {
-            piece.clear();
-            let read = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
-            if read.map_err(CopyError::at("reading", &path))? == 0 {
-                return Ok(());
-            }
-            sink(&piece)?;
-        }
+        read_file(&self.layout.blob(blob), sink)
+    }
+
+    /// The recordings that are kept.
+    pub(super) fn sounds(&self) -> Result<Vec<Option<Sound>>, CopyError> {
+        let mut select = self.registry.prepare(SOUNDS)?;
+        let rows = select.query_map([], |row| {
+            let id: Vec<u8> = row.get(0)?;
+            Ok(Sound::of(&id, row.get(1)?, row.get(2)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn sound(
+        &self,
+        id: [u8; 16],
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
+    ) -> Result<(), CopyError> {
+        read_file(&self.layout.recordings().file(id), sink)
+    }
+
+    pub(super) fn sound_bytes(&self, id: [u8; 16]) -> Result<Option<u64>, CopyError> {
+        length(&self.layout.recordings().file(id))
     }
 
     pub(super) fn rows(
@@ -266,6 +279,31 @@ impl Folder {
         let marker = layout.copying();
         layout::remove(&marker).map_err(CopyError::at("removing", &marker))?;
         layout::sync_folder(layout.root()).map_err(CopyError::at("syncing", layout.root()))
+    }
+}
+
+fn read_file(
+    path: &Path,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
+    let mut file = File::open(path).map_err(CopyError::at("reading", path))?;
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    loop {
+        piece.clear();
+        let read = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
+        if read.map_err(CopyError::at("reading", path))? == 0 {
+            return Ok(());
+        }
+        sink(&piece)?;
+    }
+}
+
+/// The length of a file; nothing if there is none.
+pub(super) fn length(path: &Path) -> Result<Option<u64>, CopyError> {
+    match path.metadata() {
+        Ok(found) => Ok(Some(found.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CopyError::at("looking at", path)(error)),
     }
 }
 

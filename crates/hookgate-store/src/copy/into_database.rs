@@ -8,8 +8,9 @@ use postgres::Client;
 use postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::database::{BEGIN, Database, columns, connect};
+use super::database::{BEGIN, Database, columns, connect, sound_bytes};
 use super::item::{Again, Item, Kept, Stored, What};
+use super::sounds::Sound;
 use super::tables::{Columns, TABLES, Tally, names};
 use super::{CopyError, Side};
 use crate::head::{self, EventHead};
@@ -73,7 +74,8 @@ impl IntoDatabase {
                 return Err(CopyError::OtherCopy(place));
             }
         } else {
-            for table in TABLES.iter().map(|it| it.name).chain(["events", "rejections", "blobs"]) {
+            let others = ["events", "rejections", "blobs", "recording_pieces"];
+            for table in TABLES.iter().map(|it| it.name).chain(others) {
                 let any = format!("SELECT EXISTS (SELECT FROM {table})");
                 if client.query_one(&any, &[])?.try_get(0)? {
                     return Err(CopyError::TargetTaken(place));
@@ -142,6 +144,34 @@ impl IntoDatabase {
             number = number.saturating_add(1);
             Ok(())
         })
+    }
+
+    pub(super) fn sound_bytes(&mut self, id: [u8; 16]) -> Result<Option<u64>, CopyError> {
+        self.client.batch_execute(BEGIN)?;
+        let bytes = sound_bytes(&mut self.client, id)?;
+        self.client.batch_execute("COMMIT")?;
+        Ok(bytes)
+    }
+
+    /// Puts a recording into pieces, all of them or none: so what is there was compared.
+    pub(super) fn write_sound(
+        &mut self,
+        sound: &Sound,
+        source: &mut Side,
+    ) -> Result<(), CopyError> {
+        let client = &mut self.client;
+        let id = sound.id.as_slice();
+        client.batch_execute(BEGIN)?;
+        let mut number = 0_i32;
+        let insert = client
+            .prepare("INSERT INTO recording_pieces (recording, n, bytes) VALUES ($1, $2, $3)")?;
+        source.sound(sound, &mut |piece| {
+            client.execute(&insert, &[&id, &number, &piece])?;
+            number = number.saturating_add(1);
+            Ok(())
+        })?;
+        client.batch_execute("COMMIT")?;
+        Ok(())
     }
 
     fn write_events(&mut self, rows: &[Made<'_>]) -> Result<(), CopyError> {

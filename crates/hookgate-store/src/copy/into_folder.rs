@@ -10,12 +10,13 @@ use hookgate_journal::{Journal, LogId, Position, Ticket};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::folder::{Folder, columns, options};
+use super::folder::{Folder, columns, length, options};
 use super::item::{Again, Item, Kept, Stored, What};
+use super::sounds::Sound;
 use super::tables::{Columns, TABLES, Tally, names};
 use super::{CopyError, Side};
 use crate::head::{self, NOTHING, NothingHead, REPETITION, RepetitionHead};
-use crate::layout::{self, EVENTS, LOGS, Layout, UNPROVEN};
+use crate::layout::{self, EVENTS, LOGS, Layout, Shelf, UNPROVEN};
 use crate::opening::open_journal;
 use crate::registry;
 use crate::sql::Value;
@@ -151,23 +152,17 @@ impl IntoFolder {
         blob: [u8; 16],
         source: &mut Side,
     ) -> Result<(), CopyError> {
-        let bodies = self.layout.bodies();
-        let (unkept, place) = (bodies.unkept_file(blob), bodies.file(blob));
-        let folders = [Some(bodies.unkept()), place.parent().map(Path::to_owned)];
-        for folder in folders.iter().flatten() {
-            layout::create_folder(folder).map_err(CopyError::at("creating", folder))?;
-        }
-        let failed = || CopyError::at("writing", &unkept);
-        let mut open = OpenOptions::new();
-        let open = open.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = open.open(&unkept).map_err(failed())?;
-        source.large(event, blob, &mut |piece| file.write_all(piece).map_err(failed()))?;
-        file.sync_data().map_err(failed())?;
-        fs::rename(&unkept, &place).map_err(failed())?;
-        for folder in [bodies.root().to_owned()].iter().chain(folders.iter().flatten()) {
-            layout::sync_folder(folder).map_err(CopyError::at("syncing", folder))?;
-        }
-        Ok(())
+        put(&self.layout.bodies(), blob, &mut |sink| source.large(event, blob, sink))
+    }
+
+    pub(super) fn sound_bytes(&self, id: [u8; 16]) -> Result<Option<u64>, CopyError> {
+        length(&self.layout.recordings().file(id))
+    }
+
+    /// Puts a recording in its place, durably.
+    pub(super) fn write_sound(&self, sound: &Sound, source: &mut Side) -> Result<(), CopyError> {
+        let shelf = self.layout.recordings();
+        put(&shelf, sound.id, &mut |sink| source.sound(sound, sink))
     }
 
     /// Writes the registry, and erases what is erased in the source; gives what stands in each
@@ -282,6 +277,30 @@ fn mark(layout: &Layout, text: &str) -> Result<(), CopyError> {
         layout::sync_folder(layout.root())
     });
     written.map_err(CopyError::at("writing", &path))
+}
+
+/// Puts a file in its place, durably, when everything in it is right.
+fn put(
+    shelf: &Shelf,
+    id: [u8; 16],
+    give: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), CopyError>) -> Result<(), CopyError>,
+) -> Result<(), CopyError> {
+    let (unkept, place) = (shelf.unkept_file(id), shelf.file(id));
+    let folders = [Some(shelf.unkept()), place.parent().map(Path::to_owned)];
+    for folder in folders.iter().flatten() {
+        layout::create_folder(folder).map_err(CopyError::at("creating", folder))?;
+    }
+    let failed = || CopyError::at("writing", &unkept);
+    let mut open = OpenOptions::new();
+    let open = open.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = open.open(&unkept).map_err(failed())?;
+    give(&mut |piece| file.write_all(piece).map_err(failed()))?;
+    file.sync_data().map_err(failed())?;
+    fs::rename(&unkept, &place).map_err(failed())?;
+    for folder in [shelf.root().to_owned()].iter().chain(folders.iter().flatten()) {
+        layout::sync_folder(folder).map_err(CopyError::at("syncing", folder))?;
+    }
+    Ok(())
 }
 
 /// The head of a repetition.

@@ -7,7 +7,8 @@
 //! - **Nothing changes meanwhile.** The source is locked; the target is nobody's store until
 //!   the copy is whole, and says so to whoever opens it.
 //! - **Events are copied in the order of their places**, so the last place that the target has
-//!   says how far the copy is. Begun again, it goes on there. The registry is copied last, whole.
+//!   says how far the copy is. Begun again, it goes on there. Then the sound of recordings; the
+//!   registry is copied last, whole.
 //! - **What was copied is compared**: each body with its digest on its way, and in the end what
 //!   both sides say of every event and every row.
 //!
@@ -18,6 +19,7 @@ mod folder;
 mod into_database;
 mod into_folder;
 mod item;
+mod sounds;
 mod tables;
 
 use std::io;
@@ -30,6 +32,7 @@ use self::folder::Folder;
 use self::into_database::IntoDatabase;
 use self::into_folder::IntoFolder;
 use self::item::{Item, Kept, Stored, What};
+use self::sounds::Sound;
 use self::tables::{Columns, TABLES, Table, Tally};
 use crate::error::OpenError;
 use crate::maintenance::{MaintenanceError, Progress};
@@ -65,6 +68,8 @@ pub struct Copied {
     pub large_bodies: u64,
     /// Bytes of the bodies that this run copied.
     pub bytes: u64,
+    /// Recordings that are kept.
+    pub recordings: u64,
     /// The last place that the store gave.
     pub last_seq: u64,
     /// The place behind which this run began: not zero when it went on with an earlier one.
@@ -210,6 +215,7 @@ pub fn copy(
         target.write(&items, &mut source)?;
         progress(Progress { stage: "events", done: last, total: last_seq });
     }
+    copied.recordings = sounds::copy(&mut source, &mut target, &mut progress)?;
     let mut erased = Vec::new();
     let expected = source.fingerprint(&mut erased, "comparing", last_seq, &mut progress)?;
     progress(Progress { stage: "registry", done: 0, total: 0 });
@@ -238,6 +244,7 @@ pub fn copy(
         }
         copied.tables.push((table.name, found.0));
     }
+    sounds::compare(&mut made)?;
     made.release()?;
     (copied.events, copied.repetitions) = (expected.events, expected.repetitions);
     copied.digest = hex::encode(expected.digest);
@@ -454,6 +461,21 @@ impl Target {
         match self {
             Self::Folder(it) => it.write(items, source),
             Self::Database(it) => it.write(items, source),
+        }
+    }
+
+    /// How many bytes of a recording it has; nothing if none.
+    fn sound_bytes(&mut self, id: [u8; 16]) -> Result<Option<u64>, CopyError> {
+        match self {
+            Self::Folder(it) => it.sound_bytes(id),
+            Self::Database(it) => it.sound_bytes(id),
+        }
+    }
+
+    fn write_sound(&mut self, sound: &Sound, source: &mut Side) -> Result<(), CopyError> {
+        match self {
+            Self::Folder(it) => it.write_sound(sound, source),
+            Self::Database(it) => it.write_sound(sound, source),
         }
     }
 

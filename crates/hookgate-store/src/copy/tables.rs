@@ -24,7 +24,7 @@ const fn keyed(name: &'static str, key: &'static str) -> Table {
 }
 
 /// All of them but `counts`, which triggers fill; one that others refer to before these.
-pub(super) const TABLES: [Table; 20] = [
+pub(super) const TABLES: [Table; 21] = [
     keyed("meta", "name"),
     numbered("tenants"),
     numbered("tenant_keys"),
@@ -45,6 +45,7 @@ pub(super) const TABLES: [Table; 20] = [
     numbered("attempts"),
     keyed("cursors", "name"),
     numbered("alerts"),
+    numbered("recordings"),
 ];
 
 /// The columns of a table, each with its type in PostgreSQL.

@@ -5,11 +5,13 @@ use postgres::Client;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::pieces::Of;
 use super::pool::lost;
 use super::query::unsigned;
 use crate::error::ReadError;
 use crate::head::{self, EventHead, HeaderList};
 use crate::maintenance::{MaintenanceError, Progress, Report};
+use crate::registry::RecordingId;
 
 /// Events read at once: of the largest bodies that stand in rows, half a gigabyte.
 const READ_AT_ONCE: i64 = 256;
@@ -49,6 +51,18 @@ pub fn check(
                    (SELECT FROM rejections WHERE rejections.blob = blobs.id)";
     // Of requests that are on their way, or never arrived whole.
     report.unfinished = one(client, orphans).map_err(failed)?;
+    let mut after = -1_i64;
+    for done in 1_u64.. {
+        let last = recording(client, after, &mut report).map_err(failed)?;
+        let Some(last) = last else { break };
+        after = last;
+        progress(Progress { stage: "recordings", done, total: 0 });
+    }
+    let orphans = "SELECT coalesce(sum(octet_length(bytes)), 0)::bigint FROM recording_pieces \
+                   WHERE NOT EXISTS (SELECT FROM recordings \
+                   WHERE recordings.id = recording_pieces.recording AND state = 'fetched')";
+    let unfinished = one(client, orphans).map_err(failed)?;
+    report.unfinished = report.unfinished.saturating_add(unfinished);
     Ok(report)
 }
 
@@ -119,7 +133,7 @@ fn events(client: &mut Client, after: i64, report: &mut Report) -> Result<Option
                 }
                 (None, Some(blob)) => {
                     report.blobs = report.blobs.saturating_add(1);
-                    let found = large(client, blob)?;
+                    let found = large(client, Of::Body(blob))?;
                     report.bytes = report.bytes.saturating_add(found.0);
                     if found != expected {
                         report.bad_blob(|| {
@@ -134,17 +148,37 @@ fn events(client: &mut Client, after: i64, report: &mut Report) -> Result<Option
     })
 }
 
-/// Length and digest of a large body, one piece in memory.
-fn large(client: &mut Client, blob: Uuid) -> Result<(u64, [u8; 32]), ReadError> {
-    let (mut digest, mut bytes, mut last) = (Sha256::new(), 0_u64, -1_i32);
-    loop {
-        let select = "SELECT n, bytes FROM blobs WHERE id = $1 AND n > $2 ORDER BY n LIMIT 1";
-        let Some(row) = client.query_opt(select, &[&blob, &last])? else {
-            return Ok((bytes, digest.finalize().into()));
-        };
-        let piece: &[u8] = row.try_get(1)?;
-        last = row.try_get(0)?;
+/// Checks the first recording behind a place; gives its place, or nothing behind the last.
+fn recording(
+    client: &mut Client,
+    after: i64,
+    report: &mut Report,
+) -> Result<Option<i64>, ReadError> {
+    transact(client, |client| {
+        let select = "SELECT n, id, size, sha256 FROM recordings WHERE n > $1 \
+                      AND state = 'fetched' ORDER BY n LIMIT 1";
+        let Some(row) = client.query_opt(select, &[&after])? else { return Ok(None) };
+        let (id, size): (Vec<u8>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+        let sha256: Option<&[u8]> = row.try_get(3)?;
+        let id = Uuid::from_slice(&id).unwrap_or_default();
+        let (bytes, digest) = large(client, Of::Recording(id))?;
+        report.blobs = report.blobs.saturating_add(1);
+        report.bytes = report.bytes.saturating_add(bytes);
+        if size.map(unsigned) != Some(bytes) || sha256 != Some(digest.as_slice()) {
+            let id = RecordingId(id);
+            report.bad_blob(|| format!("recording {id} is missing, or not what came"));
+        }
+        Ok(Some(row.try_get(0)?))
+    })
+}
+
+/// Length and digest of a large body or a recording, one piece in memory.
+fn large(client: &mut Client, of: Of) -> Result<(u64, [u8; 32]), ReadError> {
+    let (mut digest, mut bytes, mut last) = (Sha256::new(), 0_u64, None);
+    while let Some((number, piece)) = of.piece_after(client, last)? {
+        last = Some(number);
         bytes = bytes.saturating_add(piece.len() as u64);
-        digest.update(piece);
+        digest.update(&piece);
     }
+    Ok((bytes, digest.finalize().into()))
 }

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use super::Node;
 use super::pool::{Pool, discard, lost};
 use super::query::{signed, unsigned};
+use super::recordings::remove_orphans;
 use super::victims::{Limits, erase_piece, forget, has_victims};
 use super::{decide, spans};
 use crate::erasure::Stop;
@@ -41,7 +42,8 @@ use crate::sql::ERASER_LOCK;
 /// What an erasure changes, made free for others.
 const VACUUM: &str = "VACUUM hookgate.events, hookgate.blobs, hookgate.repetitions, \
      hookgate.adopted, hookgate.violation_tenants, hookgate.rejections, hookgate.folded, \
-     hookgate.folded_entries, hookgate.folded_numbers, hookgate.folded_words, hookgate.folded_again";
+     hookgate.folded_entries, hookgate.folded_numbers, hookgate.folded_words, \
+     hookgate.folded_again, hookgate.recordings, hookgate.recording_pieces";
 
 impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Self {
@@ -119,7 +121,7 @@ impl Eraser {
         for erasure in erasures {
             done.push(self.carry_out(turn, erasure)?);
         }
-        if done.iter().any(|it| it.events > 0)
+        if done.iter().any(|it| it.events > 0 || it.bytes > 0)
             && let Err(error) = turn.check()?.batch_execute(VACUUM)
         {
             // The server does it itself sooner or later.
@@ -174,13 +176,16 @@ impl Eraser {
         self.pool.write(|client| forget(client, &erasure.target))?;
         // Of the last events tool calls and deliveries were perhaps begun meanwhile.
         self.erase_rows(erasure)?;
+        let removed = remove_orphans(&self.pool, &self.is_stopping)?;
+        erased.bytes = erased.bytes.saturating_add(removed);
         erased.done_seq = last_seq;
         // Conversations of which nothing is left are not adopted any more.
         lock(&self.registry.shared().known).forget_conversations(last_seq);
         Ok(erased)
     }
 
-    /// Erases what the registry has of events: tool calls, deliveries and recordings.
+    /// Erases what the registry has of events: tool calls, deliveries, and recordings but for
+    /// their pieces.
     fn erase_rows(&self, erasure: &Erasure) -> Result<(), Stop> {
         self.registry.erase_tool_calls(&erasure.target).map_err(Stop::Registry)?;
         self.registry.erase_deliveries(&erasure.target, now()).map_err(Stop::Registry)?;
@@ -239,6 +244,8 @@ impl Erasing for Eraser {
         let _turn = lock(&self.turn);
         let mut turn = Turn::take(&self.pool)?;
         while self.pool.write(spans::note)? {}
+        // What attempts left that were given up.
+        remove_orphans(&self.pool, &self.is_stopping)?;
         let targets = targets(
             &self.registry,
             (sources, now),

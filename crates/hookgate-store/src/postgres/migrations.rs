@@ -24,6 +24,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("alerts", include_str!("migrations/0005_alerts.sql")),
     ("recordings", include_str!("migrations/0006_recordings.sql")),
     ("conversations", include_str!("migrations/0007_conversations.sql")),
+    ("recording_pieces", include_str!("migrations/0008_recording_pieces.sql")),
 ];
 
 /// The lock of whoever migrates: for the session, since a migration is several transactions.
@@ -165,6 +166,11 @@ mod tests {
             "SELECT (SELECT count(*) FROM hookgate.folded WHERE tenant = 'acme')
              + (SELECT count(*) FROM hookgate.folded_entries)
              + (SELECT count(*) FROM hookgate.folded_with('word'))",
+        ),
+        (
+            "INSERT INTO hookgate.recording_pieces
+             SELECT decode(to_hex(n), 'hex'), 0, 'sound' FROM generate_series(16, 18) AS n",
+            "SELECT count(*) FROM hookgate.recording_pieces",
         ),
     ];
 

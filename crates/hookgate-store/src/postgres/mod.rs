@@ -4,7 +4,7 @@
 //! `append.rs` (an event is made ready), `queue.rs` (it waits), `writer.rs` (the thread that
 //! commits), `way.rs` and `spooling.rs` (the database or the spool), `drain.rs` (back from the
 //! spool), `batch.rs` (a transaction), `large.rs` (large bodies), `rings.rs` (refused
-//! requests).
+//! requests), `recordings.rs` (what is fetched).
 
 mod append;
 mod batch;
@@ -32,6 +32,7 @@ mod queue;
 mod read;
 #[cfg(test)]
 mod reading_tests;
+mod recordings;
 mod rings;
 mod role;
 mod seed;
@@ -69,7 +70,7 @@ use self::folded::Folder;
 pub(crate) use self::listen::Listed;
 pub use self::listen::Listener;
 pub(crate) use self::outage::STATEMENT_MAX;
-pub(crate) use self::pieces::Pieces;
+pub(crate) use self::pieces::{Of, Pieces};
 use self::pool::{Pool, discard};
 pub use self::role::{APP_ROLE, RoleError, ensure_role};
 pub use self::seed::{
@@ -109,6 +110,7 @@ struct Inner {
     /// What is shared with the thread that commits.
     desk: Arc<Desk>,
     ring: rings::Ring,
+    recordings: recordings::Recordings,
     uploads: [Mutex<Option<Client>>; UPLOADS_MAX],
     upload_turn: AtomicUsize,
     unproven: Shares,
@@ -207,6 +209,7 @@ impl Inner {
     fn close(&self) {
         self.keeper.stop();
         self.folder.stop();
+        self.recordings.close();
         drop(lock(&self.listener).take());
         self.desk.queue.close();
         self.ring.close();

@@ -14,6 +14,7 @@ use super::folded::Folder;
 use super::outage::{DRAIN_MAX, STATEMENT_MAX};
 use super::pool::Pool;
 use super::queue::Queue;
+use super::recordings::Recordings;
 use super::spooling::Spooling;
 use super::writer::{Connect, Desk, Writer};
 use super::{End, Inner, Node, PgSettings, large, rings};
@@ -52,6 +53,8 @@ impl Node {
         layout::create_folder(folder).map_err(failed("creating", folder))?;
         let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
             .map_err(failed("opening", &layout.blobs()))?;
+        let recordings =
+            Recordings::open(&layout).map_err(failed("opening", layout.recordings().root()))?;
         let random = Random::new().map_err(failed("drawing a number for", folder))?;
         let (last_seq, orphans) = first_look(&connect)?;
         if orphans > 0 {
@@ -111,6 +114,7 @@ impl Node {
             connect,
             desk,
             ring: rings::Ring::new(Peers::new(options.rejections_share)),
+            recordings,
             uploads: Default::default(),
             upload_turn: AtomicUsize::new(0),
             unproven: Shares::new(options.unproven_share),

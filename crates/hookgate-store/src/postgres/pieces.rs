@@ -1,19 +1,63 @@
-//! A large body, piece by piece.
+//! A large body or a recording, piece by piece.
 
 use std::io::{self, Read};
 
 use hookgate_core::tenant::Scope;
 use postgres::Client;
+use postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::pool::Pool;
+use super::query::unsigned;
 use crate::error::ReadError;
+
+/// Which pieces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of {
+    /// Those of the body of this id.
+    Body(Uuid),
+    /// Those of the recording of this id.
+    Recording(Uuid),
+}
+
+impl Of {
+    /// Their table, and what has the id there.
+    fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Body(_) => ("blobs", "id"),
+            Self::Recording(_) => ("recording_pieces", "recording"),
+        }
+    }
+
+    /// The first piece behind one, or the first.
+    pub(crate) fn piece_after(
+        self,
+        client: &mut Client,
+        last: Option<i32>,
+    ) -> Result<Option<(i32, Vec<u8>)>, ReadError> {
+        let (table, key) = self.place();
+        let select = format!(
+            "SELECT n, bytes FROM {table} WHERE {key} = $1 AND ($2::int IS NULL OR n > $2) \
+             ORDER BY n LIMIT 1"
+        );
+        let row = self.with(|id| client.query_opt(&select, &[id, &last]))?;
+        row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    }
+
+    /// Gives the id as it is there.
+    fn with<T>(self, ask: impl FnOnce(&(dyn ToSql + Sync)) -> T) -> T {
+        match self {
+            Self::Body(id) => ask(&id),
+            Self::Recording(id) => ask(&id.as_bytes().as_slice()),
+        }
+    }
+}
 
 /// Reads a large body: one piece in memory, each in a transaction of its own, so that a slow
 /// reader holds no connection. Whoever opens it has been found to be allowed to.
 pub(crate) struct Pieces {
     pool: Pool,
-    blob: Uuid,
+    of: Of,
     /// Its length in bytes.
     size: u64,
     /// The last piece that was read; nothing before the first.
@@ -22,22 +66,24 @@ pub(crate) struct Pieces {
     piece: Vec<u8>,
     /// Where in it.
     at: usize,
-    /// Bytes of the pieces read so far.
+    /// Where in the whole that piece ends.
     read: u64,
 }
 
 impl Pieces {
-    /// The body of this id, if it is there in its full length; nothing if it was erased.
+    /// What is there in its full length; nothing if it was erased.
     pub(super) fn open(
         pool: &Pool,
         client: &mut Client,
-        blob: Uuid,
+        of: Of,
         size: u64,
     ) -> Result<Option<Self>, ReadError> {
-        let row = client.query_one(
-            "SELECT count(*), coalesce(sum(octet_length(bytes)), 0)::bigint FROM blobs WHERE id = $1",
-            &[&blob],
-        )?;
+        let (table, key) = of.place();
+        let select = format!(
+            "SELECT count(*), coalesce(sum(octet_length(bytes)), 0)::bigint FROM {table} \
+             WHERE {key} = $1"
+        );
+        let row = of.with(|id| client.query_one(&select, &[id]))?;
         let (count, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         if count == 0 && size > 0 {
             return Ok(None);
@@ -46,7 +92,7 @@ impl Pieces {
             return Err(ReadError::Damaged);
         }
         let pool = pool.clone();
-        Ok(Some(Self { pool, blob, size, last: None, piece: Vec::new(), at: 0, read: 0 }))
+        Ok(Some(Self { pool, of, size, last: None, piece: Vec::new(), at: 0, read: 0 }))
     }
 
     /// Begins again with the first byte.
@@ -55,28 +101,43 @@ impl Pieces {
         self.piece.clear();
     }
 
+    /// Goes on with the byte at `first`: of what is before it no more is read than its piece.
+    pub(crate) fn go_to(&mut self, first: u64) -> io::Result<()> {
+        self.rewind();
+        let (of, (table, key)) = (self.of, self.of.place());
+        let select =
+            format!("SELECT n, octet_length(bytes) FROM {table} WHERE {key} = $1 ORDER BY n");
+        let rows = self.ask(|client| Ok(of.with(|id| client.query(&select, &[id]))?))?;
+        for row in rows {
+            let length: i32 = row.try_get(1).map_err(io::Error::other)?;
+            let end = self.read.saturating_add(unsigned(length.into()));
+            if end > first {
+                break;
+            }
+            self.last = Some(row.try_get(0).map_err(io::Error::other)?);
+            self.read = end;
+        }
+        let rest = first.saturating_sub(self.read);
+        io::copy(&mut self.take(rest), &mut io::sink()).map(drop)
+    }
+
     fn next_piece(&mut self) -> io::Result<()> {
-        let (blob, last) = (self.blob, self.last);
-        let found = self.pool.read(&Scope::Operator, |client| {
-            Ok(client.query_opt(
-                "SELECT n, bytes FROM blobs WHERE id = $1 AND ($2::int IS NULL OR n > $2) \
-                 ORDER BY n LIMIT 1",
-                &[&blob, &last],
-            )?)
-        });
-        let row = found.map_err(|error| match error {
-            ReadError::Io(error) => error,
-            other => io::Error::other(other),
-        })?;
-        let Some(row) = row else {
+        let (of, last) = (self.of, self.last);
+        let Some((number, piece)) = self.ask(|client| of.piece_after(client, last))? else {
             // Erased since it was opened.
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
-        self.last = Some(row.try_get(0).map_err(io::Error::other)?);
-        self.piece = row.try_get(1).map_err(io::Error::other)?;
+        (self.last, self.piece) = (Some(number), piece);
         self.at = 0;
         self.read = self.read.saturating_add(self.piece.len() as u64);
         Ok(())
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&mut Client) -> Result<T, ReadError>) -> io::Result<T> {
+        self.pool.read(&Scope::Operator, ask).map_err(|error| match error {
+            ReadError::Io(error) => error,
+            other => io::Error::other(other),
+        })
     }
 }
 

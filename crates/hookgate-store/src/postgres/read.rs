@@ -6,7 +6,7 @@ use postgres::Client;
 use uuid::Uuid;
 
 use super::Node;
-use super::pieces::Pieces;
+use super::pieces::{Of, Pieces};
 use super::pool::Pool;
 use super::query::{self, Found};
 use crate::body::{Body, Large};
@@ -58,7 +58,7 @@ pub(super) fn body(
             Ok(Some(Body::Whole(Bytes::from(payload))))
         }
         (None, Some(blob)) => {
-            let pieces = Pieces::open(pool, client, blob, size)?;
+            let pieces = Pieces::open(pool, client, Of::Body(blob), size)?;
             Ok(pieces.map(|it| Body::Large(Large::pieces(it, size))))
         }
         _ => Err(ReadError::Damaged),

@@ -15,7 +15,7 @@ use postgres::types::ToSql;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::pieces::Pieces;
+use super::pieces::{Of, Pieces};
 use super::pool::Pool;
 use super::{Inner, Node, large};
 use crate::body::{Body, Large};
@@ -238,7 +238,7 @@ fn read_one(
     let payload: Option<Vec<u8>> = row.try_get(3)?;
     let blob: Option<Uuid> = row.try_get(4)?;
     let body = match (blob, payload) {
-        (Some(blob), _) => Pieces::open(pool, client, blob, rejection.size)?
+        (Some(blob), _) => Pieces::open(pool, client, Of::Body(blob), rejection.size)?
             .map(|it| Body::Large(Large::pieces(it, rejection.size))),
         (None, payload) => payload.map(|it| Body::Whole(it.into())),
     };

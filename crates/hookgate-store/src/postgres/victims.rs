@@ -4,9 +4,9 @@ use hookgate_core::time::Timestamp;
 use postgres::Client;
 use uuid::Uuid;
 
-use super::folded;
 use super::query::unsigned;
 use super::statement::storable;
+use super::{folded, recordings};
 use crate::erasure::{ERASED_AT_ONCE, Stop};
 use crate::error::ReadError;
 use crate::head::{self, EventHead, Octets};
@@ -187,6 +187,7 @@ fn erase(client: &mut Client, batch: &[Victim]) -> Result<u64, Stop> {
         &[&seqs, &heads],
     )?;
     folded::erase(client, &seqs)?;
+    recordings::erase_of(client, &ids)?;
     client.execute("DELETE FROM violation_tenants WHERE seq = ANY($1)", &[&seqs])?;
     client.execute("DELETE FROM repetitions WHERE of = ANY($1)", &[&seqs])?;
     // What the ring of refused requests has of them.

@@ -7,11 +7,13 @@
 //!   store is opened.
 //! - **A file in its place has a row, and is whole.** It is moved there, and removed, while
 //!   the registry's one writer is held by who changes its row. A crash between the two leaves
-//!   a whole file under a row that waits, and the next attempt finds it.
+//!   a whole file under a row that waits, and the next attempt finds it. In PostgreSQL there
+//!   are pieces instead, with rules of their own (`postgres/recordings.rs`).
 //! - **The link is not kept**: it opens the recording for everybody. Its digest finds it in
 //!   the event again.
 
 use std::collections::HashSet;
+use std::io;
 
 use hookgate_core::received::Blob;
 use hookgate_core::sound::Sound;
@@ -26,7 +28,6 @@ use super::recording::{
     RecordingState, Unfetched,
 };
 use super::{ErasureTarget, Registry, RegistryError, Rows, columns, tenants};
-use crate::blobs::Blobs;
 use crate::layout;
 use crate::random;
 use crate::record::EventId;
@@ -155,8 +156,8 @@ impl Registry {
         Ok(settled)
     }
 
-    /// Moves a file to its place and notes that it is there, or neither. False: the lease was
-    /// lost, or the recording erased. Blocks.
+    /// Has a recording put in its place and notes that it is there, or neither. False: the lease
+    /// was lost, or the recording erased. Blocks.
     ///
     /// # Errors
     ///
@@ -164,27 +165,28 @@ impl Registry {
     pub(crate) fn keep_recording(
         &self,
         leased: &LeasedRecording,
-        (blobs, blob): (&Blobs, &Blob),
-        sound: Sound,
+        (blob, sound): (&Blob, Sound),
         now: Timestamp,
+        place: impl FnOnce() -> io::Result<()>,
     ) -> Result<bool, RegistryError> {
         let kept = self.write_now("keeping a recording", |connection| {
             if !holds(connection, leased)? {
                 return Ok((false, Vec::new()));
             }
-            blobs.keep(blob.id).map_err(Stop::Files)?;
+            place().map_err(Stop::Files)?;
             let update = "UPDATE recordings SET state = 'fetched', reason = NULL, due = NULL, \
                           size = ?2, sha256 = ?3, sound = ?4, finished_at = ?5, token = NULL, \
-                          leased_until = NULL WHERE id = ?1";
+                          leased_until = NULL WHERE id = ?1 AND token = ?6";
             let size = i64::try_from(blob.bytes).unwrap_or(i64::MAX);
-            connection.prepare_cached(update)?.execute(params![
+            let kept = connection.prepare_cached(update)?.execute(params![
                 leased.id.0.as_bytes(),
                 size,
                 blob.sha256,
                 sound.name(),
-                now.millis()
+                now.millis(),
+                leased.token
             ])?;
-            Ok((true, Vec::new()))
+            Ok((kept > 0, Vec::new()))
         });
         bump(&self.shared.recordings_version);
         kept

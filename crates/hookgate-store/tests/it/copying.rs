@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use hookgate_core::digest::sha256;
 use hookgate_core::tenant::Scope;
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 use crate::bench::{ALL, Bench, Call, Kind, NOON, blob, bytes_of, files, open};
 use crate::database::{Tables, node, outside, with_tables};
 use crate::deliveries::{self, DOWN, OK, lease, settle};
+use crate::recordings;
 use crate::registry::{NOW, credential, tenant};
 use crate::tenancy::{call, only, receive, two_tenants};
 use crate::tool_calls::{finished, new_call};
@@ -82,6 +84,12 @@ async fn fill(bench: &Bench) {
     for (at, leased) in leased.iter().enumerate() {
         settle(registry, leased, if at == 0 { DOWN } else { OK }, NOW).await;
     }
+    let named = bench.list().await;
+    let named: Vec<_> = named.iter().filter(|it| it.tenant.as_deref() == Some("acme")).collect();
+    let events = [(named[0].id, Some("acme"), "a"), (named[1].id, Some("acme"), "a")];
+    let leased = recordings::lease_of(&bench.store, &events).await;
+    // The other one is on its way.
+    assert!(recordings::keep(&bench.store, &leased[0], &recordings::sound(2_500_000, 1)).await);
     let mut erasing = bench.store.erasing();
     let erasure = bench.store.erase_conversation("vapi", "b", NOW).await.unwrap();
     while registry.erasure(&erasure.id).await.unwrap().unwrap().finished_at.is_none() {
@@ -121,6 +129,10 @@ async fn seen(store: &Store) -> Vec<String> {
             seen.push(format!("{delivery:?} {attempts:?}"));
         }
         seen.push(format!("{:?}", registry.credentials(&tenant("acme")).await.unwrap()));
+    }
+    for recording in recordings::seen(store, &Scope::Operator).await {
+        let heard = recordings::heard(store, &recording, 0).await.map(|it| sha256(&it));
+        seen.push(format!("{recording:?} {:?} {heard:?}", recording.sha256));
     }
     seen.push(format!("{}", registry.cursor("deliveries").await.unwrap()));
     seen.push(format!("{:?}", registry.decisions_after(0, 1_000).unwrap()));
@@ -208,7 +220,7 @@ async fn copies_whole(from: Kind, to: Kind) {
     let (bench, expected) = full(from).await;
     let target = Empty::new(to);
     let report = copied(&bench.place(), &target.place()).unwrap();
-    assert_eq!((report.large_bodies, report.resumed_after), (1, 0));
+    assert_eq!((report.large_bodies, report.recordings, report.resumed_after), (1, 1, 0));
     assert_eq!(
         report.events,
         expected.iter().filter(|it| it.starts_with("Operator Event")).count() as u64
@@ -375,17 +387,26 @@ async fn a_store_in_use_and_a_place_that_is_taken_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_not_what_came_stops_the_copy() {
+async fn a_body_or_a_recording_that_is_not_what_came_stops_the_copy() {
     let (bench, _) = full(Kind::Postgres).await;
     let url = bench.database.as_ref().unwrap().url();
-    outside(|| {
-        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
-        let bad = "UPDATE hookgate.events SET payload = 'x' WHERE seq = 3";
-        assert_eq!(client.execute(bad, &[]).unwrap(), 1);
-    });
-    let target = Empty::new(Kind::Embedded);
-    let refused = copied(&bench.place(), &target.place());
-    assert!(matches!(refused, Err(CopyError::Damaged(_))), "{refused:?}");
+    for (bad, what) in [
+        (
+            "UPDATE hookgate.recording_pieces SET bytes = set_byte(bytes, 9, \
+             get_byte(bytes, 9) # 1) WHERE n = 1",
+            "recording rec_",
+        ),
+        ("UPDATE hookgate.events SET payload = 'x' WHERE seq = 3", "the body of event"),
+    ] {
+        outside(|| {
+            let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+            assert_eq!(client.execute(bad, &[]).unwrap(), 1);
+        });
+        let target = Empty::new(Kind::Embedded);
+        let refused = copied(&bench.place(), &target.place());
+        let Err(CopyError::Damaged(refused)) = refused else { panic!("{refused:?}") };
+        assert!(refused.starts_with(what), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

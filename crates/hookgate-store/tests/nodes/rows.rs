@@ -56,6 +56,7 @@ async fn filled() -> Bench {
          INSERT INTO hookgate.recordings (id, event, seq, place, source, provider, kind, state, \
          tenant, received_at, created_at) SELECT id::bytea, '\\x03', n, n, 'vapi', 'vapi', 'mixed', \
          'pending', id, 1, 1 FROM hookgate.tenants; \
+         INSERT INTO hookgate.recording_pieces SELECT id, 0, 'sound' FROM hookgate.recordings; \
          INSERT INTO hookgate.folded (n, tenant, provider, external_id, began_at, received_at, \
          events, words_mark, state) \
          SELECT n, id, 'vapi', id || '-call', 1, 1, 1, 0, '{}' FROM hookgate.tenants; \
@@ -74,7 +75,7 @@ fn tables(client: &mut Client) -> Vec<String> {
                   JOIN information_schema.tables USING (table_schema, table_name) \
                   WHERE table_schema = 'hookgate' AND table_type = 'BASE TABLE' \
                   AND (column_name = 'tenant' OR table_name IN ('tenants', 'attempts', \
-                  'folded_entries', 'folded_numbers', 'folded_words')) \
+                  'folded_entries', 'folded_numbers', 'folded_words', 'recording_pieces')) \
                   ORDER BY 1";
     client.query(select, &[]).unwrap().iter().map(|it| it.get(0)).collect()
 }

@@ -166,6 +166,7 @@ fn told(copied: &Copied) -> serde_json::Value {
         "repetitions": copied.repetitions,
         "large_bodies": copied.large_bodies,
         "bytes": copied.bytes,
+        "recordings": copied.recordings,
         "last_seq": copied.last_seq,
         "resumed_after": copied.resumed_after,
         "tables": tables,

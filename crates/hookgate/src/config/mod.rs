@@ -161,7 +161,7 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let listen = listen(flags, environment, &raw.server)?;
         let store = StoreConfig::check(&raw.store, text(flags.store.as_ref()), environment)?;
-        let archiving = recordings::check(&raw.recordings, &raw.source, &store.place)?;
+        let archiving = recordings::check(&raw.recordings, &raw.source)?;
         let config = Self {
             file,
             listen,

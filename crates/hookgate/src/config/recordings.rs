@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hookgate_dispatch::{Archiving, BYTES_MAX};
 
 use super::raw::{RawRecordings, RawSource};
-use super::{Place, usage};
+use super::usage;
 
 /// More than a day of sound: whoever allows it has a disk for it.
 const LARGEST_BYTES: u64 = 4 << 30;
@@ -13,7 +13,6 @@ const LARGEST_BYTES: u64 = 4 << 30;
 pub(super) fn check(
     raw: &RawRecordings,
     sources: &BTreeMap<String, RawSource>,
-    store: &Place,
 ) -> anyhow::Result<Archiving> {
     let bytes_max = raw.max_bytes.map_or(BYTES_MAX, |it| it.0);
     if !(1..=LARGEST_BYTES).contains(&bytes_max) {
@@ -21,13 +20,5 @@ pub(super) fn check(
     }
     let own = sources.iter().filter_map(|(name, it)| Some((name.clone(), it.archive_recordings?)));
     let by_default = raw.archive.unwrap_or(false);
-    let archiving = Archiving { by_default, sources: own.collect(), bytes_max };
-    if archiving.is_on() && matches!(store, Place::Postgres(_)) {
-        return Err(usage(
-            "recordings are kept in the folder of a store, and the store is in PostgreSQL: leave \
-             out [recordings] archive and archive_recordings, or name a folder with --store"
-                .to_owned(),
-        ));
-    }
-    Ok(archiving)
+    Ok(Archiving { by_default, sources: own.collect(), bytes_max })
 }
