@@ -2,8 +2,9 @@
 //!
 //! The first request under a key is done to its end even if its client hangs up, and what
 //! it was answered is kept, sealed, for a day. An answer that is no success is not kept:
-//! such a request changed nothing, and may be tried again under the same key. A crash
-//! between the work and the keeping forgets the key, not the work.
+//! such a request changed nothing, and may be tried again under the same key. While one node is
+//! at a request, no other one begins it. A crash between the work and the keeping forgets the
+//! key, not the work.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hookgate_core::digest::sha256;
 use hookgate_core::tenant::Scope;
-use hookgate_store::Answer;
+use hookgate_store::{Answer, Claim, Claimed};
 use tracing::Instrument;
 
 use crate::problem::Problem;
@@ -97,13 +98,19 @@ async fn named(shared: Arc<Shared>, request: Request, next: Next) -> Result<Resp
     let turn = Turn::take(&shared, &name)?;
     let registry = shared.console.store.registry();
     let now = (shared.console.clock)();
-    let kept = registry.answer(&name.0, &name.1, digest, now).await;
-    if let Some(answer) = kept.map_err(Problem::registry)? {
-        return replay(&shared, &name, &answer).await;
-    }
+    let claimed = registry.claim_answer(&name.0, &name.1, digest, now).await;
+    let claim = match claimed.map_err(Problem::registry)? {
+        Claimed::Yours(claim) => claim,
+        Claimed::Running => return Err(Problem::InProgress),
+        Claimed::Answered(answer) => return replay(&shared, &name, &answer).await,
+    };
     let request = Request::from_parts(head, Body::from(body));
     let work = async move {
         let response = next.run(request).await;
+        if !response.status().is_success() {
+            give_back(&turn, claim).await;
+            return Ok(response);
+        }
         let response = keep(&turn, digest, response).await;
         drop(turn);
         response
@@ -125,9 +132,6 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
 
 /// Keeps a success, and passes it on.
 async fn keep(turn: &Turn, request: [u8; 32], response: Response) -> Result<Response, Problem> {
-    if !response.status().is_success() {
-        return Ok(response);
-    }
     let (head, body) = response.into_parts();
     let read = to_bytes(body, ANSWER_BYTES_MAX).await;
     let body = read.map_err(|error| Problem::failed("keeping an answer", &error))?;
@@ -139,6 +143,15 @@ async fn keep(turn: &Turn, request: [u8; 32], response: Response) -> Result<Resp
         );
     }
     Ok(Response::from_parts(head, Body::from(body)))
+}
+
+/// Lets the same request be tried again, also at another node.
+async fn give_back(turn: &Turn, claim: Claim) {
+    let registry = turn.shared.console.store.registry();
+    let (scope, key) = &turn.name;
+    if let Err(error) = registry.give_back(scope, key, claim).await {
+        tracing::warn!(%error, "a key is not free again: it counts as running for two minutes");
+    }
 }
 
 async fn write_down(

@@ -103,17 +103,17 @@ pub use options::{
     RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring, Share,
     UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
-pub use postgres::{SpoolContents, check_postgres, look_at_spool};
+pub use postgres::{SpoolContents, check_database, check_postgres, look_at_spool};
 pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};
 pub use registry::{
     ALERTS_MAX, ANSWER_KEPT, ANSWERS_MAX, ARGUMENTS_BYTES_MAX, Alert, Answer, Attempt,
     BINDINGS_MAX, Begun, Binding, BindingFilter, CONVERSATIONS_MAX, CREDENTIALS_PER_TENANT_MAX,
-    Conversation, ConversationFilter, Cursor, DESTINATIONS_PER_TENANT_MAX, Decision, DecisionKind,
-    Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus, Destination,
-    DestinationId, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure, ErasureTarget,
-    FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased, LeasedRecording, Made,
+    Claim, Claimed, Conversation, ConversationFilter, Cursor, DESTINATIONS_PER_TENANT_MAX,
+    Decision, DecisionKind, Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus,
+    Destination, DestinationId, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure,
+    ErasureTarget, FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased, LeasedRecording, Made,
     NAME_BYTES_MAX, NewAlert, NewDelivery, NewDestination, NewRecording, NewSecret, NewToolCall,
     NumberedDecision, OVERLAP_MAX, Quota, REPLY_BYTES_MAX, RESPONSE_BYTES_MAX, Recording,
     RecordingCounts, RecordingFilter, RecordingId, RecordingState, Registry, RegistryError,

@@ -3,6 +3,7 @@
 use postgres::{Client, NoTls};
 
 use crate::cluster::Cluster;
+use crate::proxy::Proxy;
 
 /// A database; dropped with this value, whoever is still connected.
 #[derive(Debug)]
@@ -32,6 +33,13 @@ impl<'a> Database<'a> {
     #[must_use]
     pub fn tcp_url(&self) -> String {
         self.cluster.tcp_url(&self.name)
+    }
+
+    /// The same through a network that can fail.
+    #[must_use]
+    pub fn url_through(&self, proxy: &Proxy) -> String {
+        let (port, through) = (self.cluster.port(), proxy.address().port());
+        self.tcp_url().replace(&format!("127.0.0.1:{port}/"), &format!("127.0.0.1:{through}/"))
     }
 
     /// The server that it is in.

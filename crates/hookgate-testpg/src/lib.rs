@@ -10,6 +10,7 @@
 //!   test that stops, kills or freezes its server starts its own with [`Cluster::start`].
 //! - [`Cluster::database`] makes an empty database, dropped with the value.
 //! - [`Bouncer`] is pgbouncer in front of it.
+//! - [`Proxy`] is a network in front of it that fails when a test says so.
 //!
 //! Nothing here waits for a fixed time: a server says itself when it is ready.
 
@@ -26,7 +27,9 @@ mod cluster;
 mod database;
 mod place;
 mod process;
+mod proxy;
 
 pub use bouncer::{Bouncer, Pooling};
 pub use cluster::{Cluster, Options, PASSWORD, Stop};
 pub use database::Database;
+pub use proxy::{Proxy, Upstream};

@@ -48,6 +48,11 @@ const LEASE: Duration = Duration::from_secs(90);
 /// How often another node's call is looked after.
 const POLL: Duration = Duration::from_millis(50);
 
+/// The first wait before an end is recorded once more, and the longest: a database that was
+/// away is back in seconds, and whoever asks again is waiting.
+const RECORD_AGAIN: Duration = Duration::from_millis(100);
+const RECORD_AGAIN_MAX: Duration = Duration::from_secs(1);
+
 /// The longest word for how a call ended: an endpoint of a tenant's own may say any.
 const STATUS_CHARS_MAX: usize = 64;
 
@@ -229,7 +234,7 @@ impl Job {
                     match self.wait_for(earlier.id).await {
                         Ok(true) => continue,
                         Ok(false) => return self.finished(id, End::Unknown(words::late(true))),
-                        Err(error) => return self.unrecorded(&error),
+                        Err(error) => return self.finished(id, self.unrecorded(&error)),
                     }
                 }
                 Begun::Earlier(earlier) => earlier,
@@ -245,7 +250,7 @@ impl Job {
                 Ok(true) => {}
                 // Another node was faster; its row is the one to look at now.
                 Ok(false) => continue,
-                Err(error) => return self.unrecorded(&error),
+                Err(error) => return self.finished(id, self.unrecorded(&error)),
             }
             let end = connectors.run(plan, work, Some(&effect.key(generation))).await;
             return match since {
@@ -350,7 +355,12 @@ impl Job {
             effect: effect.map(|it| it.0),
             started_at: request.at,
         };
-        self.recording(request.broker.store.registry().begin_tool_call(call)).await
+        let begun = self.recording(request.broker.store.registry().begin_tool_call(call)).await;
+        if matches!(begun, Err(RegistryError::Unavailable { .. })) {
+            // The row may be there all the same, and nobody carries it out.
+            self.finish(id, &End::Failed(words::unavailable()));
+        }
+        begun
     }
 
     /// Records an end, and gives it.
@@ -359,8 +369,9 @@ impl Job {
         end
     }
 
-    /// Hands the end of a call over to be recorded. Nobody waits for it: after a crash the
-    /// row says that its end is not known, and that is found out.
+    /// Hands the end of a call over to be recorded, again and again while the database is
+    /// away. Nobody waits for it: after a crash the row says that its end is not known, and that
+    /// is found out.
     fn finish(&self, id: ToolCallId, end: &End) {
         let reply = end.reply();
         let finished = FinishedToolCall {
@@ -372,12 +383,22 @@ impl Job {
             times: self.times(),
             finished_at: (self.request.broker.clock)(),
         };
-        let finishing = self.request.broker.store.registry().finish_tool_call(finished);
-        let correlation_id = self.request.correlation_id.clone();
+        let registry = self.request.broker.store.registry();
+        let finishing = registry.finish_tool_call(finished.clone());
+        let (registry, correlation_id) = (registry.clone(), self.request.correlation_id.clone());
         tokio::spawn(async move {
-            if let Err(error) = finishing.await {
-                tracing::error!(%error, correlation_id, "the end of a tool call is not recorded");
+            let Err(mut error) = finishing.await else { return };
+            // Until then this call counts as under way, for every node; later they ask.
+            let (until, mut wait) = (Instant::now() + LEASE, RECORD_AGAIN);
+            while matches!(error, RegistryError::Unavailable { .. }) && Instant::now() < until {
+                tokio::time::sleep(wait).await;
+                wait = wait.saturating_mul(2).min(RECORD_AGAIN_MAX);
+                match registry.finish_tool_call(finished.clone()).await {
+                    Ok(()) => return,
+                    Err(again) => error = again,
+                }
             }
+            tracing::error!(%error, correlation_id, "the end of a tool call is not recorded");
         });
     }
 

@@ -386,7 +386,7 @@ pub(crate) enum Store {
     /// Read every record and check it.
     Check {
         #[command(flatten)]
-        folder: Folder,
+        at: Anywhere,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -426,6 +426,14 @@ pub(crate) struct Folder {
     pub(crate) store: Option<StoreText>,
 }
 
+/// The store, wherever it is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Anywhere {
+    /// Folder of the store, or postgres://… [HOOKGATE_STORE; default hookgate.data].
+    #[arg(long, value_name = "FOLDER|URL")]
+    pub(crate) store: Option<StoreText>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Secret {
     /// Print a fresh secret.
@@ -436,7 +444,7 @@ pub(crate) enum Secret {
     /// Seal every tenant's data key under the first of HOOKGATE_MASTER_KEY. The gateway may run.
     Rewrap {
         #[command(flatten)]
-        folder: Folder,
+        at: Anywhere,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -418,6 +418,11 @@ pub(crate) fn is_problem(error: &anyhow::Error, problem: &str) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|it| it.problem.as_deref() == Some(problem))
 }
 
+/// Whether the API said that something in the request cannot be.
+pub(crate) fn is_invalid(error: &anyhow::Error) -> bool {
+    is_status(error, StatusCode::BAD_REQUEST)
+}
+
 /// Whether the same may work a little later: the gateway is away or busy.
 pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<Refusal>() {

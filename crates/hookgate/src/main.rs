@@ -63,8 +63,8 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Sign(flags) => command::sign::run(&flags, &environment),
         Command::Verify(flags) => command::verify::run(&flags, &environment),
         Command::Secret(cli::Secret::New { provider }) => command::secret::new(provider.as_deref()),
-        Command::Secret(cli::Secret::Rewrap { folder, json }) => {
-            command::secret::rewrap(&folder, json, &environment)
+        Command::Secret(cli::Secret::Rewrap { at, json }) => {
+            command::secret::rewrap(&at, json, &environment)
         }
         Command::Events(command) => command::events::run(command, &environment),
         Command::Listen(flags) => command::listen::run(&flags, &environment),

@@ -58,10 +58,13 @@ enum Place {
     End,
 }
 
-/// The store's folder, for commands that take no configuration file.
-pub(crate) fn folder(environment: &Environment, flag: Option<&str>) -> anyhow::Result<PathBuf> {
+/// Where the store is, for commands that take no configuration file.
+pub(crate) fn place(
+    environment: &Environment,
+    flag: Option<&str>,
+) -> anyhow::Result<config::Place> {
     let (raw, _) = RawConfig::read(None)?;
-    config::folder(&raw.store, flag, environment)
+    config::place(&raw.store, flag, environment)
 }
 
 /// The folder of what belongs to this node, for commands that take no configuration file.

@@ -13,6 +13,7 @@ use crate::error::OpenError;
 use crate::layout::{self, Layout};
 use crate::opening::{open_index, open_journal, open_later};
 use crate::options::Options;
+use crate::postgres::ConnectError;
 
 /// How far long work is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,25 @@ pub enum MaintenanceError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// PostgreSQL cannot be used.
+    #[error(transparent)]
+    Connect(#[from] Box<ConnectError>),
+    /// Nothing of ours is in the database.
+    #[error("there is no store in {0}: `hookgate serve` makes one at its first start")]
+    NoStore(String),
+    /// A version before this one made the tables, and looking must not change them.
+    #[error(
+        "the tables in {place} are of an older version of hookgate ({found}, this one knows \
+         {known}): start a node of this version once, or check with that one"
+    )]
+    Older {
+        /// Which database.
+        place: String,
+        /// The version found.
+        found: u64,
+        /// The version that this software makes of it.
+        known: u64,
     },
     /// PostgreSQL cannot be asked.
     #[error("reading the store in PostgreSQL failed")]

@@ -1,20 +1,58 @@
 //! The full check of a store in PostgreSQL: every body against its digest, every row against
 //! its head, and whether each large body belongs to something.
 
+use std::time::Duration;
+
 use postgres::Client;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::PgSettings;
+use super::migrations::{MIGRATIONS, version};
 use super::pieces::Of;
 use super::pool::lost;
 use super::query::unsigned;
-use crate::error::ReadError;
+use crate::error::{OpenError, ReadError};
 use crate::head::{self, EventHead, HeaderList};
 use crate::maintenance::{MaintenanceError, Progress, Report};
 use crate::registry::RecordingId;
+use crate::sql::blocking;
+
+/// How long one question may take: some look at every row of a large table.
+const ANSWER_MAX: Duration = Duration::from_hours(1);
 
 /// Events read at once: of the largest bodies that stand in rows, half a gigabyte.
 const READ_AT_ONCE: i64 = 256;
+
+/// Connects, and checks the store that is there as [`check`] does. Its tables are those of this
+/// version, or it is refused: nothing is migrated.
+///
+/// # Errors
+///
+/// A [`MaintenanceError`], whose text says what to do.
+pub fn check_database(
+    settings: &PgSettings,
+    progress: impl FnMut(Progress) + Send,
+) -> Result<Report, MaintenanceError> {
+    let settings = settings.clone().answering_within(ANSWER_MAX);
+    blocking(move || {
+        let place = settings.to_string();
+        let mut client = settings.connect("check").map_err(Box::new)?;
+        let known = MIGRATIONS.len() as u64;
+        match version(&mut client)? {
+            None | Some(0) => return Err(MaintenanceError::NoStore(place)),
+            Some(found) if found > known => {
+                let path = place.into();
+                return Err(OpenError::NewerFormat { path, found, known }.into());
+            }
+            Some(found) if found < known => {
+                return Err(MaintenanceError::Older { place, found, known });
+            }
+            Some(_) => {}
+        }
+        check(&mut client, progress)
+    })
+}
 
 /// Reads every event and every large body, and compares every digest. Changes nothing, and
 /// may run beside nodes. `client` is a connection whose role is in `hookgate_app`.

@@ -91,7 +91,11 @@ fn apply(client: &mut Client, migrations: &[(&str, &str)]) -> Result<(), OpenErr
 }
 
 /// The version of the tables; nothing if there are none.
-fn version(client: &mut Client) -> Result<Option<u64>, OpenError> {
+///
+/// # Errors
+///
+/// An [`OpenError`] when the database cannot be asked.
+pub(crate) fn version(client: &mut Client) -> Result<Option<u64>, OpenError> {
     let exists = "SELECT to_regclass('hookgate.migrations') IS NOT NULL";
     let exists: bool = client.query_one(exists, &[]).map_err(OpenError::postgres)?.get(0);
     if !exists {

@@ -62,7 +62,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::append::UPLOADS_MAX;
-pub use self::check::check as check_postgres;
+pub use self::check::{check as check_postgres, check_database};
 use self::connect::PORT_OF_POOLERS;
 use self::erase::Eraser;
 pub use self::fault::{ConnectError, ConnectFault};

@@ -64,7 +64,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::alerts::{ALERTS_MAX, Alert, NewAlert};
-pub use self::answers::{ANSWER_KEPT, ANSWERS_MAX, Answer};
+pub use self::answers::{ANSWER_KEPT, ANSWERS_MAX, Answer, Claim, Claimed};
 use self::batch::Batch;
 pub use self::bindings::{BINDINGS_MAX, Binding, BindingFilter};
 pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilter};

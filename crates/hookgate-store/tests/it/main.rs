@@ -30,7 +30,6 @@ mod maintenance;
 mod node;
 mod outage;
 mod overdue;
-mod proxy;
 mod recordings;
 mod registry;
 mod registry_files;

@@ -12,14 +12,13 @@ use hookgate_core::tenant::Scope;
 use hookgate_store::{
     Event, EventFilter, Options, PgSettings, Receipt, Settled, SpoolState, Store, Unavailable,
 };
-use hookgate_testpg::{Cluster, Database, Options as ServerOptions, Stop};
+use hookgate_testpg::{Cluster, Database, Options as ServerOptions, Proxy, Stop, Upstream};
 use postgres::Client;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::bench::{ALL, Call, blob, bytes_of, copy};
 use crate::database::outside;
-use crate::proxy::{Proxy, Upstream};
 use crate::registry::{add_tenant, binding, tenant};
 use crate::tenancy::call;
 
@@ -143,9 +142,8 @@ impl Told {
 async fn send(store: Store, name: String, told: Arc<Told>) {
     let mut number = 0;
     let is_first = name.ends_with('0');
-    let is_over = || {
-        told.stop.load(Ordering::Relaxed) || !is_first && told.ease.load(Ordering::Relaxed)
-    };
+    let is_over =
+        || told.stop.load(Ordering::Relaxed) || !is_first && told.ease.load(Ordering::Relaxed);
     while !is_over() {
         let call = Call::status(&name, number);
         let event = call.accepted();

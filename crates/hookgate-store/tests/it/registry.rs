@@ -7,8 +7,8 @@ use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
-    ANSWER_KEPT, Answer, Binding, BindingFilter, Conversation, ConversationFilter, Decision,
-    DecisionKind, EXTERNAL_ID_BYTES_MAX, Erased, ErasureTarget, EventId, GRACE_MAX,
+    ANSWER_KEPT, Answer, Binding, BindingFilter, Claimed, Conversation, ConversationFilter,
+    Decision, DecisionKind, EXTERNAL_ID_BYTES_MAX, Erased, ErasureTarget, EventId, GRACE_MAX,
     KEYS_PER_TENANT_MAX, NAME_BYTES_MAX, Options, Quota, Registry, RegistryError, Rows,
     SealedCredential, SealedKey, SourceRow, Written,
 };
@@ -409,29 +409,46 @@ async fn a_credential_is_replaced_listed_without_its_value_and_removed() {
     assert_eq!(registry.credential(&acme, "square").await.unwrap(), None);
 }
 
+/// The answer under the key `k`; a right to carry the request out is given back.
+async fn answered(
+    registry: &Registry,
+    scope: &str,
+    request: [u8; 32],
+    now: Timestamp,
+) -> Result<Option<Answer>, RegistryError> {
+    match registry.claim_answer(scope, "k", request, now).await? {
+        Claimed::Answered(answer) => Ok(Some(answer)),
+        Claimed::Running => panic!("nobody is at it"),
+        Claimed::Yours(claim) => {
+            registry.give_back(scope, "k", claim).await?;
+            Ok(None)
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_repeated_request_finds_its_answer_for_a_day() {
     let bench = Bench::new();
     let registry = bench.store.registry();
     let answer = Answer { status: 201, sealed: b"sealed".to_vec() };
     let (request, other) = ([1; 32], [2; 32]);
-    assert_eq!(registry.answer("op", "k", request, NOW).await.unwrap(), None);
+    assert_eq!(answered(registry, "op", request, NOW).await.unwrap(), None);
     registry.keep_answer("op", "k", request, answer.clone(), NOW).await.unwrap();
     let second = Answer { status: 200, sealed: Vec::new() };
     registry.keep_answer("op", "k", request, second.clone(), NOW).await.unwrap();
-    let found = registry.answer("op", "k", request, NOW).await.unwrap();
+    let found = answered(registry, "op", request, NOW).await.unwrap();
     assert_eq!(found, Some(answer.clone()), "the first stays");
-    let conflict = registry.answer("op", "k", other, NOW).await.unwrap_err();
+    let conflict = answered(registry, "op", other, NOW).await.unwrap_err();
     assert!(matches!(conflict, RegistryError::Conflict), "{conflict:?}");
     let conflict = registry.keep_answer("op", "k", other, second.clone(), NOW).await.unwrap_err();
     assert!(matches!(conflict, RegistryError::Conflict), "{conflict:?}");
-    assert_eq!(registry.answer("o", "pk", request, NOW).await.unwrap(), None, "another scope");
+    assert_eq!(answered(registry, "o", request, NOW).await.unwrap(), None, "another scope");
     let last = later(ANSWER_KEPT.saturating_sub(Duration::from_millis(1)));
-    assert_eq!(registry.answer("op", "k", request, last).await.unwrap(), Some(answer));
+    assert_eq!(answered(registry, "op", request, last).await.unwrap(), Some(answer));
     let day = later(ANSWER_KEPT);
-    assert_eq!(registry.answer("op", "k", request, day).await.unwrap(), None);
+    assert_eq!(answered(registry, "op", request, day).await.unwrap(), None);
     registry.keep_answer("op", "k", other, second.clone(), day).await.unwrap();
-    assert_eq!(registry.answer("op", "k", other, day).await.unwrap(), Some(second));
+    assert_eq!(answered(registry, "op", other, day).await.unwrap(), Some(second));
 }
 
 #[tokio::test]

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::Scope;
-use hookgate_store::{Begun, Cursor, NewToolCall, PgSettings, Registry, RegistryError};
+use hookgate_store::{
+    Answer, Begun, Claimed, Cursor, NewToolCall, PgSettings, Registry, RegistryError,
+};
 use hookgate_testpg::Cluster;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::bench::{Bench, beside, settings};
 use crate::deliveries::{add, enqueue, event, lease};
-use crate::registry::{NOW, add_tenant, binding, conversation, tenant};
+use crate::registry::{NOW, add_tenant, binding, conversation, later, tenant};
 use crate::tool_calls::write;
 
 /// How long something may take that takes milliseconds.
@@ -86,6 +88,52 @@ async fn of_many_that_begin_the_same_on_two_nodes_one_is_carried_out() {
     let begun = calls.join_all().await;
     let fresh = begun.iter().filter(|it| matches!(it, Begun::Fresh { .. })).count();
     assert_eq!(fresh, 1, "{begun:?}");
+}
+
+#[tokio::test]
+async fn a_request_under_a_key_is_carried_out_by_one_node() {
+    let bench = Bench::new();
+    let nodes = [bench.store.registry().clone(), bench.another()];
+    let (request, other) = ([1; 32], [2; 32]);
+    let mut claims = JoinSet::new();
+    for number in 0..40_usize {
+        let node = nodes[number % 2].clone();
+        claims.spawn(async move { node.claim_answer("op", "k", request, NOW).await.unwrap() });
+    }
+    let claims = claims.join_all().await;
+    let mut own = claims.iter().filter_map(|it| match it {
+        Claimed::Yours(claim) => Some(*claim),
+        Claimed::Running => None,
+        Claimed::Answered(_) => panic!("nobody answered"),
+    });
+    let (claim, more) = (own.next().unwrap(), own.next());
+    assert_eq!(more, None, "one has it");
+    let conflict = nodes[1].claim_answer("op", "k", other, NOW).await.unwrap_err();
+    assert!(matches!(conflict, RegistryError::Conflict), "{conflict:?}");
+
+    // It changed nothing: the other may try.
+    nodes[0].give_back("op", "k", claim).await.unwrap();
+    let claimed = nodes[1].claim_answer("op", "k", request, NOW).await.unwrap();
+    let Claimed::Yours(second) = claimed else { panic!("{claimed:?}") };
+    // What the first one had is not what the second one has.
+    nodes[0].give_back("op", "k", claim).await.unwrap();
+    let claimed = nodes[0].claim_answer("op", "k", request, NOW).await.unwrap();
+    assert_eq!(claimed, Claimed::Running);
+
+    let answer = Answer { status: 201, sealed: b"sealed".to_vec() };
+    nodes[1].keep_answer("op", "k", request, answer.clone(), NOW).await.unwrap();
+    nodes[1].give_back("op", "k", second).await.unwrap();
+    let claimed = nodes[0].claim_answer("op", "k", request, NOW).await.unwrap();
+    assert_eq!(claimed, Claimed::Answered(answer));
+
+    // A node that was killed had this one.
+    nodes[0].claim_answer("op", "k-2", request, NOW).await.unwrap();
+    let last = later(Duration::from_millis(119_999));
+    let claimed = nodes[1].claim_answer("op", "k-2", request, last).await.unwrap();
+    assert_eq!(claimed, Claimed::Running);
+    let over = later(Duration::from_mins(2));
+    let claimed = nodes[1].claim_answer("op", "k-2", other, over).await.unwrap();
+    assert!(matches!(claimed, Claimed::Yours(_)), "{claimed:?}");
 }
 
 #[tokio::test]

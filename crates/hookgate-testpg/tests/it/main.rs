@@ -6,6 +6,8 @@
     reason = "a test may fail, and says how long it took"
 )]
 
+mod proxy;
+
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;

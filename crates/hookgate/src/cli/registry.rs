@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::config::StoreText;
+
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Print {
@@ -157,14 +159,25 @@ pub(crate) enum Binding {
         #[command(flatten)]
         print: Print,
     },
-    /// Bind the ids of a file with a line `provider,kind,external_id` each.
+    /// Bind the ids of a file with a line `provider,kind,external_id` each, or the integrations
+    /// that a receiver of MightyCall on Supabase left.
     Import {
         /// The tenant's id.
-        #[arg(long)]
-        tenant: String,
+        #[arg(long, required_unless_present = "org_integrations")]
+        tenant: Option<String>,
         /// The file. `-` is standard input.
-        #[arg(value_name = "FILE.csv")]
-        file: PathBuf,
+        #[arg(value_name = "FILE.csv", required_unless_present = "org_integrations")]
+        file: Option<PathBuf>,
+        /// Bind each row of the table public.org_integrations to the tenant of its organisation,
+        /// and make the tenants that are missing.
+        #[arg(long, conflicts_with_all = ["tenant", "file"])]
+        org_integrations: bool,
+        /// The database that has the table [HOOKGATE_STORE].
+        #[arg(long, value_name = "URL", requires = "org_integrations")]
+        from: Option<StoreText>,
+        /// Say what would be done, and change nothing.
+        #[arg(long, requires = "org_integrations")]
+        dry_run: bool,
         #[command(flatten)]
         print: Print,
     },

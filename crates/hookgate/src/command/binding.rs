@@ -1,6 +1,7 @@
 //! `hookgate binding`: which ids of the providers are whose.
 
 mod import;
+mod integrations;
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use hookgate_core::event::ClaimKind;
 use hookgate_core::mask::visible;
 use serde_json::json;
 
+use self::integrations::Mode;
 use super::secret;
 use super::tenant::{self, limit};
 use crate::cli::registry::{Binding, Listing};
@@ -26,6 +28,10 @@ const PATH: &str = "/api/v1/bindings";
 
 /// Runs the command.
 pub(crate) fn run(command: Binding, environment: &Environment) -> anyhow::Result<Outcome> {
+    if let Binding::Import { org_integrations: true, from, dry_run, print, .. } = &command {
+        let mode = if *dry_run { Mode::Dry } else { Mode::Real };
+        return integrations::run(from.as_ref(), mode, print.json, environment);
+    }
     client::block_on(async {
         let api = Api::here(environment)?;
         match command {
@@ -39,7 +45,12 @@ pub(crate) fn run(command: Binding, environment: &Environment) -> anyhow::Result
                 let ids = ids.into_iter().map(|it| Bound { provider, kind, external_id: it });
                 bind(&api, &tenant, ids.collect(), print.json).await
             }
-            Binding::Import { tenant, file, print } => {
+            Binding::Import { tenant, file, print, .. } => {
+                let (Some(tenant), Some(file)) = (tenant, file) else {
+                    return Err(
+                        Usage::new("give --tenant and a file, or --org-integrations").into()
+                    );
+                };
                 let ids = import::read(&file)?;
                 bind(&api, &tenant, ids, print.json).await
             }

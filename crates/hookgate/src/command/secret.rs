@@ -3,10 +3,11 @@
 use anyhow::Context as _;
 use hookgate_core::provider;
 use hookgate_secrets::Secrets;
+use hookgate_store::Registry;
 use serde_json::json;
 
-use crate::cli::Folder;
-use crate::config::{self, provider_names};
+use crate::cli::Anywhere;
+use crate::config::{self, Place, provider_names};
 use crate::environment::Environment;
 use crate::exit::{Outcome, Usage};
 use crate::output::line;
@@ -29,24 +30,30 @@ pub(crate) fn named(name: &str) -> anyhow::Result<&'static provider::Provider> {
 /// `secret rewrap`: wraps every data key under the first master key. No credential is
 /// touched, and a gateway may run meanwhile.
 pub(crate) fn rewrap(
-    folder: &Folder,
+    at: &Anywhere,
     as_json: bool,
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
-    let store = stored::folder(environment, config::text(folder.store.as_ref()))?;
+    let place = stored::place(environment, config::text(at.store.as_ref()))?;
+    let folder = match &place {
+        Place::Folder(folder) => folder,
+        Place::Postgres(settings) => &settings.node_folder,
+    };
     let given = environment.value("HOOKGATE_MASTER_KEY")?;
-    let keys = master::find(given.as_deref(), &store)?.ok_or_else(|| {
+    let keys = master::find(given.as_deref(), folder)?.ok_or_else(|| {
         Usage::new(format!(
             "there is no master key: set HOOKGATE_MASTER_KEY to the new one and the old one, separated \
              by a blank, or put {} into {}",
             master::KEY_FILE,
-            store.display()
+            folder.display()
         ))
     })?;
-    let place = store.display();
     let rewrapped = client::block_on(async {
-        let registry = hookgate_store::open_registry(&store)
-            .with_context(|| format!("cannot open the registry in {place}"))?;
+        let registry = match &place {
+            Place::Folder(folder) => hookgate_store::open_registry(folder),
+            Place::Postgres(settings) => Registry::open_postgres(settings),
+        };
+        let registry = registry.with_context(|| format!("cannot open the registry in {place}"))?;
         let secrets = Secrets::open(registry, Some(keys)).await?;
         secrets.rewrap().await.with_context(|| format!("cannot wrap all data keys in {place}"))
     })?;

@@ -11,29 +11,50 @@ use serde_json::json;
 use crate::cli::{Folder, Store};
 use crate::config::{self, Place, RawConfig, StoreText};
 use crate::environment::Environment;
-use crate::exit::Outcome;
+use crate::exit::{Outcome, Usage};
 use crate::output::{line, remark};
 use crate::stored;
 
 /// How often the progress of long work is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
+/// Where the store is in a database.
+const NOTHING_TO_REBUILD: &str = "a store in PostgreSQL has no index of ours to make anew, as \
+    PostgreSQL keeps its indexes itself; `hookgate conversations rebuild` makes anew what events \
+    tell of conversations. For a store in a folder, name it with --store";
+
+/// Where the store is in a database.
+const BACK_UP_OTHERWISE: &str = "a store in PostgreSQL is backed up with PostgreSQL's own tools: \
+    docs/postgres.md has the line for pg_dump. `hookgate store copy --from postgres://… --to \
+    FOLDER` makes a store in a folder of it while no gateway runs. For a store in a folder, name \
+    it with --store";
+
 /// Runs the command.
 pub(crate) fn run(command: &Store, environment: &Environment) -> anyhow::Result<Outcome> {
-    let folder = |it: &Folder| stored::folder(environment, config::text(it.store.as_ref()));
+    let folder =
+        |it: &Folder, instead| match stored::place(environment, config::text(it.store.as_ref()))? {
+            Place::Folder(path) => Ok(path),
+            Place::Postgres(_) => Err(anyhow::Error::from(Usage::new(instead))),
+        };
     match command {
-        Store::Check { folder: it, json } => check(&folder(it)?, *json),
-        Store::Rebuild { folder: it } => rebuild(&folder(it)?),
-        Store::Backup { target, folder: it } => backup(&folder(it)?, target),
+        Store::Check { at, json } => {
+            check(&stored::place(environment, config::text(at.store.as_ref()))?, *json)
+        }
+        Store::Rebuild { folder: it } => rebuild(&folder(it, NOTHING_TO_REBUILD)?),
+        Store::Backup { target, folder: it } => backup(&folder(it, BACK_UP_OTHERWISE)?, target),
         Store::Copy { from, to, json } => copy(from, to, *json, environment),
     }
 }
 
-fn check(folder: &Path, as_json: bool) -> anyhow::Result<Outcome> {
+fn check(place: &Place, as_json: bool) -> anyhow::Result<Outcome> {
     let mut meter = Meter::new();
-    let report = hookgate_store::check(folder, |it| meter.show(it));
+    let note = |it| meter.show(it);
+    let report = match place {
+        Place::Folder(folder) => hookgate_store::check(folder, note),
+        Place::Postgres(settings) => hookgate_store::check_database(settings, note),
+    };
     meter.end();
-    let report = report.with_context(|| format!("cannot check {}", folder.display()))?;
+    let report = report.with_context(|| format!("cannot check {place}"))?;
     let outcome = if report.is_clean() { Outcome::Done } else { Outcome::Refused };
     if as_json {
         line(json!({
@@ -51,40 +72,66 @@ fn check(folder: &Path, as_json: bool) -> anyhow::Result<Outcome> {
         }))?;
         return Ok(outcome);
     }
-    print(&report)?;
+    print(&report, place)?;
     Ok(outcome)
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
+fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
+    let is_folder = matches!(place, Place::Folder(_));
+    // In a database each record is an event.
+    let records = match is_folder {
+        true => format!("{} records, ", report.records),
+        false => String::new(),
+    };
     line(format_args!(
-        "{} records, {} events, {} large bodies, {} bytes read.",
-        report.records, report.events, report.blobs, report.bytes
+        "{records}{} events, {} large bodies, {} bytes read.",
+        report.events, report.blobs, report.bytes
     ))?;
     for detail in &report.details {
         line(format_args!("  {}", hookgate_core::mask::visible(detail)))?;
     }
     if report.unfinished > 0 {
-        line(format_args!(
-            "{} bytes behind the end were being written, or never finished: no fault.",
-            report.unfinished
-        ))?;
+        line(match is_folder {
+            true => format!(
+                "{} bytes behind the end were being written, or never finished: no fault.",
+                report.unfinished
+            ),
+            false => format!(
+                "{} bytes of large bodies are on their way, or were never finished: no fault.",
+                report.unfinished
+            ),
+        })?;
     }
     if report.has_no_index {
         line("There is no index: the next start makes it.")?;
     }
     if report.misindexed > 0 {
-        line(format_args!(
-            "{} events are not in the index as they are in the journal: stop the gateway and run \
-             `hookgate store rebuild`.",
-            report.misindexed
-        ))?;
+        line(match is_folder {
+            true => format!(
+                "{} events are not in the index as they are in the journal: stop the gateway and \
+                 run `hookgate store rebuild`.",
+                report.misindexed
+            ),
+            false => format!(
+                "{} rows of events are not what was written: something else than hookgate \
+                 changed the tables. Find out what, and restore them from a backup.",
+                report.misindexed
+            ),
+        })?;
     }
     if report.corrupt > 0 || report.bad_blobs > 0 {
-        line(format_args!(
-            "{} places and {} large bodies are damaged: look after the disk, and restore what is \
-             missing from a backup.",
-            report.corrupt, report.bad_blobs
-        ))?;
+        line(match is_folder {
+            true => format!(
+                "{} places and {} large bodies are damaged: look after the disk, and restore what \
+                 is missing from a backup.",
+                report.corrupt, report.bad_blobs
+            ),
+            false => format!(
+                "{} events and {} large bodies are damaged: look after the database's disk, and \
+                 restore what is missing from a backup.",
+                report.corrupt, report.bad_blobs
+            ),
+        })?;
     }
     if report.is_clean() {
         line("All is as it was written.")?;

@@ -33,7 +33,7 @@ pub(crate) use self::raw::RawConfig;
 use self::raw::{RawEgress, RawLog, RawServer, RawSource, RawTls};
 pub(crate) use self::source::{SourceConfig, made, provider_names, resolve, verification_variable};
 pub(crate) use self::store::{
-    Place, StoreConfig, StoreText, folder, node_folder, only_folders, place, text,
+    Place, StoreConfig, StoreText, node_folder, only_folders, place, text,
 };
 use self::tools::ToolsConfig;
 use crate::environment::Environment;

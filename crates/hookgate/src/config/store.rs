@@ -95,18 +95,6 @@ pub(crate) fn place(
     Ok(Place::Folder(PathBuf::from(text)))
 }
 
-/// The folder of the store, for commands that read or mend one.
-pub(crate) fn folder(
-    raw: &RawStore,
-    flag: Option<&str>,
-    environment: &Environment,
-) -> anyhow::Result<PathBuf> {
-    match place(raw, flag, environment)? {
-        Place::Folder(path) => Ok(path),
-        Place::Postgres(_) => Err(only_folders()),
-    }
-}
-
 /// The text of a flag.
 pub(crate) fn text(flag: Option<&StoreText>) -> Option<&str> {
     flag.map(|it| it.0.as_str())
@@ -115,8 +103,8 @@ pub(crate) fn text(flag: Option<&StoreText>) -> Option<&str> {
 /// What a command says that works on files.
 pub(crate) fn only_folders() -> anyhow::Error {
     usage(
-        "this command works on a store's folder, and the store is in PostgreSQL: name a folder \
-         with --store, or look after the database with PostgreSQL's own tools"
+        "--store names a folder here: what is in PostgreSQL is read through a running gateway, \
+         at HOOKGATE_URL, without --store"
             .to_owned(),
     )
 }

@@ -5,14 +5,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hookgate_core::digest::hmac_sha256;
 use serde_json::Value;
 
-/// How long the program may take for anything.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the program may take for anything, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// What is kept of its log, in lines.
+const LINES_MAX: usize = 100;
 
 pub(crate) const SECRET: &str = "a-secret-of-this-test";
 
@@ -23,6 +26,8 @@ const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(crate) struct Door {
     pub(crate) address: String,
     child: Child,
+    /// The last lines of its log.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Door {
@@ -48,9 +53,17 @@ impl Door {
             .expect("the program starts");
         let output = BufReader::new(child.stdout.take().unwrap());
         let (found, address) = mpsc::channel();
+        let said = Arc::new(Mutex::new(Vec::new()));
         // Reads on after the address, so that the program never waits for a reader.
+        let log = Arc::clone(&said);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
+                let mut log = log.lock().unwrap();
+                log.push(line.clone());
+                // The end of it is enough to see why a program ended.
+                let spare = log.len().saturating_sub(LINES_MAX);
+                log.drain(..spare);
+                drop(log);
                 if let Some(at) = line.find("127.0.0.1:").filter(|_| line.contains("istening")) {
                     let end =
                         line[at..].find(|it: char| !it.is_ascii_digit() && !".:".contains(it));
@@ -58,8 +71,10 @@ impl Door {
                 }
             }
         });
-        let address = address.recv_timeout(PATIENCE).expect("the program listens");
-        Self { address, child }
+        let address = address.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            panic!("the program does not listen: {error}: {:#?}", said.lock().unwrap())
+        });
+        Self { address, child, said }
     }
 
     /// Signal 9.
@@ -72,7 +87,8 @@ impl Door {
     pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
+        let ended = self.child.wait().unwrap();
+        assert!(ended.success(), "{ended}: {:#?}", self.said.lock().unwrap());
     }
 
     /// All events, newest first.

@@ -51,6 +51,11 @@ impl Bench {
         Self { folder: TempDir::new().unwrap(), variables: BTreeMap::new() }
     }
 
+    /// Another empty folder, with the same variables: of a node beside this one.
+    pub(crate) fn beside(&self) -> Self {
+        Self { folder: TempDir::new().unwrap(), variables: self.variables.clone() }
+    }
+
     /// Sets a variable for all commands that follow.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.variables.insert(name.to_owned(), value.to_owned());
@@ -272,6 +277,20 @@ impl Gateway {
         body: &str,
     ) -> Answer {
         request_to(&format!("127.0.0.1:{}", self.address.port()), method, path, headers, body)
+    }
+
+    /// Waits until it has its store, with nothing left in a spool.
+    #[track_caller]
+    pub(crate) fn wait_for_store(&self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let ready = self.get("/readyz", &[]).body;
+            if ready.contains(r#""store":"ok""#) {
+                return;
+            }
+            assert!(Instant::now() < until, "not within {PATIENCE:?}: {ready}");
+            std::thread::yield_now();
+        }
     }
 
     /// Asks for the metrics until one of them reads so.

@@ -20,6 +20,7 @@ mod listen;
 mod listening;
 mod mightycall;
 mod passed_on;
+mod postgres;
 mod reading;
 mod recordings;
 mod retry;

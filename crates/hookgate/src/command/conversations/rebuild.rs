@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::Api;
 use crate::command::store::Meter;
+use crate::config::Place;
 use crate::environment::Environment;
 use crate::exit::Outcome;
 use crate::output::line;
@@ -22,9 +23,11 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Has the running gateway do it, and follows it to the end; without one, removes them from the
 /// folder: the next start makes them.
 pub(super) async fn run(environment: &Environment, as_json: bool) -> anyhow::Result<Outcome> {
-    let folder = stored::folder(environment, None)?;
+    let folder = stored::node_folder(environment)?;
     let api = Api::new(environment, &folder)?;
-    if !api.is_there().await && folder.is_dir() {
+    let is_in_folder = matches!(stored::place(environment, None)?, Place::Folder(_));
+    // Beside a database the folder is that of this node, and another node may have done it.
+    if is_in_folder && folder.is_dir() && !api.is_there().await {
         hookgate_store::remove_conversations(&folder)
             .with_context(|| format!("cannot change the store in {}", folder.display()))?;
         let sentence = format!(

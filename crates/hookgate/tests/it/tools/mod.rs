@@ -3,6 +3,7 @@
 mod allowed;
 mod crash;
 mod defined;
+mod nodes;
 mod once;
 mod own;
 mod shop;

@@ -89,7 +89,11 @@ impl Drop for Square {
 
 impl Shop {
     pub(crate) fn open() -> Self {
-        let mut bench = Bench::new();
+        Self::open_in(Bench::new())
+    }
+
+    /// The same with what is set in `bench`: where the store is.
+    pub(crate) fn open_in(mut bench: Bench) -> Self {
         let square = Square::start(&bench);
         bench
             .set("HOOKGATE_ADMIN_TOKEN", OPERATOR)
@@ -137,8 +141,7 @@ impl Shop {
 
     /// Calls a tool as Retell does, "args only", on the seed's path.
     pub(crate) fn retell(&self, path: &str, body: &Value) -> Answer {
-        let body = body.to_string();
-        self.gateway.post(path, &[("x-retell-signature", &retell_signature(&body))], &body)
+        retell_at(&self.gateway, path, body)
     }
 
     /// Calls a tool as Vapi does.
@@ -178,6 +181,12 @@ impl Shop {
         let headers = [("authorization", authorization.as_str())];
         self.gateway.request(method, path, &headers, body)
     }
+}
+
+/// Calls a tool as Retell does, at this gateway.
+pub(crate) fn retell_at(gateway: &Gateway, path: &str, body: &Value) -> Answer {
+    let body = body.to_string();
+    gateway.post(path, &[("x-retell-signature", &retell_signature(&body))], &body)
 }
 
 /// The header that Retell would send now.

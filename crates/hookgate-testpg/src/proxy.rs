@@ -11,12 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
+
 /// How often a writer whose peer takes nothing looks whether it was cut meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Where connections go.
 #[derive(Clone, Debug)]
-pub(crate) enum Upstream {
+pub enum Upstream {
     /// A TCP port.
     Tcp(SocketAddr),
     /// A Unix socket.
@@ -34,7 +36,7 @@ enum Mode {
 
 /// The proxy. Dropped, it resets everything and ends.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -75,7 +77,8 @@ enum Stream {
 
 impl Proxy {
     /// Listens on a free port of the loopback.
-    pub(crate) fn start(upstream: Upstream) -> Self {
+    #[must_use]
+    pub fn start(upstream: Upstream) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let state = State {
             mode: Mode::Well,
@@ -98,22 +101,25 @@ impl Proxy {
     }
 
     /// Where to connect to.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
     /// Connections that were accepted.
-    pub(crate) fn accepted(&self) -> u64 {
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
         self.shared.lock().accepted
     }
 
     /// Bytes that were passed on, both ways.
-    pub(crate) fn passed(&self) -> u64 {
+    #[must_use]
+    pub fn passed(&self) -> u64 {
         self.shared.lock().passed
     }
 
     /// Resets all connections. New ones are taken.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         let open = std::mem::take(&mut self.shared.lock().open);
         for connection in &open {
             connection.cut();
@@ -128,17 +134,17 @@ impl Proxy {
     }
 
     /// Takes connections, and passes nothing in any direction.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         self.set(Mode::Frozen);
     }
 
     /// Passes everything on this much later.
-    pub(crate) fn delay(&self, time: Duration) {
+    pub fn delay(&self, time: Duration) {
         self.set(Mode::Delayed(time));
     }
 
     /// Resets all connections, and refuses new ones.
-    pub(crate) fn refuse(&self) {
+    pub fn refuse(&self) {
         self.set(Mode::Refusing);
         self.shared.nudge();
         let mut state = self.shared.lock();
@@ -150,7 +156,7 @@ impl Proxy {
     }
 
     /// Is a good network again. What was held is passed on.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.set(Mode::Well);
         let mut state = self.shared.lock();
         while !state.is_listening {
@@ -338,7 +344,7 @@ impl Connection {
 
 /// Has the stream end with a reset when it is closed.
 fn reset(stream: &TcpStream) {
-    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+    let _ = set_socket_linger(stream, Some(Duration::ZERO));
 }
 
 impl Stream {
@@ -378,102 +384,4 @@ impl Write for &Stream {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A server that sends back what it gets.
-fn echo() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || io::copy(&mut stream.try_clone().unwrap(), &mut stream));
-        }
-    });
-    address
-}
-
-/// The same on a Unix socket.
-fn echo_at(path: &std::path::Path) {
-    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || io::copy(&mut stream.try_clone().unwrap(), &mut stream));
-        }
-    });
-}
-
-fn say(stream: &mut TcpStream, text: &str) -> io::Result<String> {
-    stream.write_all(text.as_bytes())?;
-    let mut answer = vec![0; text.len()];
-    stream.read_exact(&mut answer)?;
-    Ok(String::from_utf8(answer).unwrap())
-}
-
-#[test]
-fn the_proxy_passes_cuts_freezes_delays_refuses_and_heals() {
-    let proxy = Proxy::start(Upstream::Tcp(echo()));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    assert_eq!(say(&mut stream, "one").unwrap(), "one");
-
-    proxy.cut();
-    let error = say(&mut stream, "two").unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    assert_eq!(say(&mut stream, "three").unwrap(), "three");
-
-    proxy.freeze();
-    let mut other = TcpStream::connect(proxy.address()).unwrap();
-    for stream in [&mut stream, &mut other] {
-        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let error = say(stream, "four").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "nothing comes, and nothing ends");
-    }
-    proxy.heal();
-    for stream in [&mut stream, &mut other] {
-        stream.set_read_timeout(None).unwrap();
-        let mut answer = [0; 4];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"four", "what was held is passed on");
-    }
-
-    proxy.delay(Duration::from_millis(40));
-    let began = Instant::now();
-    assert_eq!(say(&mut stream, "five").unwrap(), "five");
-    assert!(began.elapsed() >= Duration::from_millis(80), "there and back");
-
-    proxy.refuse();
-    assert!(say(&mut stream, "six").is_err());
-    let refused = TcpStream::connect(proxy.address()).unwrap_err();
-    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-    proxy.heal();
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    assert_eq!(say(&mut stream, "seven").unwrap(), "seven");
-    assert_eq!(proxy.accepted(), 4);
-    assert!(proxy.passed() > 0);
-}
-
-#[test]
-fn a_frozen_connection_can_be_cut() {
-    let proxy = Proxy::start(Upstream::Tcp(echo()));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    assert_eq!(say(&mut stream, "one").unwrap(), "one");
-    proxy.freeze();
-    stream.write_all(b"two").unwrap();
-    proxy.cut();
-    let error = stream.read_exact(&mut [0; 3]).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-}
-
-#[test]
-fn what_stands_behind_the_proxy_may_be_a_unix_socket() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("socket");
-    echo_at(&path);
-    let proxy = Proxy::start(Upstream::Unix(path));
-    let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    assert_eq!(say(&mut stream, "one").unwrap(), "one");
-    stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "an end is passed on");
 }
