@@ -114,13 +114,16 @@ async fn disturbed(arguments: &Arguments) -> Result<()> {
     hookgate.stop().await
 }
 
-/// What the gateway adds to a tool call.
+/// What the gateway adds to a tool call, each round with a store of its own.
 async fn tool_calls(arguments: &Arguments) -> Result<()> {
-    let folder =
-        tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
     let connections = arguments.connections.first().copied().unwrap_or(50);
     let seconds = Duration::from_secs(arguments.seconds);
-    tools::measure(&program(arguments)?, folder.path(), connections, seconds).await
+    for _ in 0..arguments.rounds {
+        let folder =
+            tempfile::tempdir_in(&arguments.folder).context("making a folder for the store")?;
+        tools::measure(&program(arguments)?, folder.path(), connections, seconds).await?;
+    }
+    Ok(())
 }
 
 /// The store without HTTP, beside single rows.

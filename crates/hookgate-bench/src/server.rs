@@ -35,6 +35,23 @@ pub(crate) struct Server {
     child: Child,
 }
 
+/// What a server has used of its machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Used {
+    /// Processor time.
+    pub(crate) cpu: Duration,
+    /// How often its threads gave a processor up or lost it (proc(5)).
+    pub(crate) switches: f64,
+}
+
+impl Used {
+    /// What of it came after `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        let cpu = self.cpu.saturating_sub(before.cpu);
+        Self { cpu, switches: self.switches - before.switches }
+    }
+}
+
 impl Server {
     /// Starts it and waits until it says where it listens.
     pub(crate) async fn start(kind: Kind) -> Result<Self> {
@@ -102,6 +119,22 @@ impl Server {
         let ticks: u64 =
             fields.split(' ').skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// What it has used so far.
+    pub(crate) fn used(&self) -> Result<Used> {
+        let pid = self.child.id().context("the server has ended")?;
+        let mut switches = 0;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            // One that ended meanwhile takes its count with it.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else {
+                continue;
+            };
+            let counts = status.lines().filter(|it| it.contains("ctxt_switches"));
+            let counts = counts.filter_map(|it| it.rsplit_once('\t')?.1.parse::<u32>().ok());
+            switches += counts.sum::<u32>();
+        }
+        Ok(Used { cpu: self.cpu()?, switches: f64::from(switches) })
     }
 
     /// The most memory it has had, in MiB (`VmHWM`, proc(5)).

@@ -4,6 +4,7 @@
 //! Each connection books an appointment and cancels it again, over and over, through the real
 //! program before the stand-in Square, which takes some time for each request, as Square does.
 //! What the caller waited, less what the gateway waited for Square, is what the gateway adds.
+//! The gateway's own record of each call says where that goes.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -36,6 +37,27 @@ struct Call {
     took: Duration,
 }
 
+/// Where the time of a call went, as its record says, in milliseconds.
+struct Recorded {
+    /// Until its event was on disk.
+    store: f64,
+    /// For its rows.
+    record: f64,
+    /// For Square.
+    square: f64,
+    /// From its first byte to its end.
+    total: f64,
+}
+
+/// Where what the gateway adds goes, each with what it takes of one call.
+const PARTS: [(&str, fn(&Call, &Recorded) -> f64); 5] = [
+    ("in all", |call, it| millis(call.took) - it.square),
+    ("event on disk", |_, it| it.store),
+    ("row on disk", |_, it| it.record),
+    ("the rest inside", |_, it| it.total - it.store - it.record - it.square),
+    ("way in and out", |call, it| millis(call.took) - it.total),
+];
+
 /// Measures with so many calls at once, and prints what it found.
 pub(crate) async fn measure(
     program: &Path,
@@ -51,6 +73,7 @@ pub(crate) async fn measure(
     let faults = json!({ "latency_ms": LATENCY_MS }).to_string();
     ask(&square_address, "POST", "/stand-in/faults", &faults).await?;
 
+    let before = gateway.used()?;
     let end = Instant::now() + seconds;
     let callers: Vec<_> = (0..connections)
         .map(|number| tokio::spawn(book_and_cancel(gateway.address.clone(), number, end)))
@@ -59,24 +82,32 @@ pub(crate) async fn measure(
     for caller in callers {
         calls.extend(caller.await??);
     }
-    let waited = waited_for_square(&gateway.address).await?;
-    let mut added: Vec<f64> = calls
-        .iter()
-        .filter_map(|it| Some(it.took.as_secs_f64() * 1e3 - waited.get(&it.conversation)?))
-        .collect();
-    added.sort_by(f64::total_cmp);
-    ensure!(added.len() == calls.len(), "each call is on record");
-    let percentile = |per_cent: usize| added.get(added.len() * per_cent / 100).copied();
+    let used = gateway.used()?.since(before);
+    let recorded = recorded(&gateway.address).await?;
     println!(
         "{} tool calls (booked, cancelled), {connections} at once, Square takes {LATENCY_MS} ms a request",
         calls.len()
     );
+    println!("the gateway adds, ms    p50    p90    p99     max");
+    for (name, part) in PARTS {
+        let mut added: Vec<f64> =
+            calls.iter().filter_map(|it| Some(part(it, recorded.get(&it.conversation)?))).collect();
+        added.sort_by(f64::total_cmp);
+        ensure!(added.len() == calls.len(), "each call is on record");
+        let percentile = |per_cent: usize| added.get(added.len() * per_cent / 100).copied();
+        println!(
+            "  {name:<17} {:>7.2}{:>7.2}{:>7.2}{:>8.2}",
+            percentile(50).unwrap_or(f64::NAN),
+            percentile(90).unwrap_or(f64::NAN),
+            percentile(99).unwrap_or(f64::NAN),
+            added.last().unwrap_or(&f64::NAN),
+        );
+    }
+    let count = f64::from(u32::try_from(calls.len().max(1))?);
     println!(
-        "the gateway adds p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, at most {:.2} ms",
-        percentile(50).unwrap_or(f64::NAN),
-        percentile(90).unwrap_or(f64::NAN),
-        percentile(99).unwrap_or(f64::NAN),
-        added.last().unwrap_or(&f64::NAN),
+        "the gateway uses {:.2} ms of processor and {:.1} switches of threads for a call",
+        millis(used.cpu) / count,
+        used.switches / count,
     );
     gateway.stop().await?;
     drop(square);
@@ -215,9 +246,9 @@ async fn call(stream: &mut TcpStream, path: &str, body: &Value) -> Result<(Value
     }
 }
 
-/// How long the gateway waited for Square, by the conversation of the call, in milliseconds.
-async fn waited_for_square(address: &str) -> Result<HashMap<String, f64>> {
-    let mut waited = HashMap::new();
+/// What the gateway has on record, by the conversation of the call.
+async fn recorded(address: &str) -> Result<HashMap<String, Recorded>> {
+    let mut recorded = HashMap::new();
     let mut cursor = String::new();
     loop {
         let path = format!("/api/v1/tool-calls?limit=1000{cursor}");
@@ -225,13 +256,23 @@ async fn waited_for_square(address: &str) -> Result<HashMap<String, f64>> {
         for row in page.get("data").and_then(Value::as_array).context("a list")? {
             let conversation =
                 row.get("conversation_id").and_then(Value::as_str).context("its conversation")?;
-            let millis = row.pointer("/times/connector_ms").and_then(Value::as_f64);
-            let millis = millis.context("its time")?;
-            waited.insert(conversation.to_owned(), millis);
+            let times = row.get("times").context("its times")?;
+            let time = |name| times.get(name).and_then(Value::as_f64).context("a time");
+            let call = Recorded {
+                store: time("store_ms")?,
+                record: time("record_ms")?,
+                square: time("connector_ms")?,
+                total: time("total_ms")?,
+            };
+            recorded.insert(conversation.to_owned(), call);
         }
         match page.get("next_cursor").and_then(Value::as_str) {
             Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(waited),
+            None => return Ok(recorded),
         }
     }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

@@ -28,8 +28,9 @@ const IDS_SHOWN_MAX: usize = 3;
 
 /// Credentials of tenants, wherever they are, and what the installation seals for itself.
 ///
-/// Data keys are read and unwrapped anew each time: that is some microseconds, and a key
-/// that is gone with its tenant is nowhere else.
+/// Data keys are unwrapped and credentials opened anew each time: that is some microseconds,
+/// and what is open is there no longer than it is used. Sealed, the registry may remember them
+/// while they are as they were.
 #[derive(Debug)]
 pub struct Secrets {
     registry: Registry,

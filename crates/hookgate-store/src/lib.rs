@@ -62,6 +62,7 @@ mod options;
 mod peers;
 mod postgres;
 mod prepare;
+mod priority;
 mod projection;
 mod random;
 mod receipt;
@@ -110,16 +111,16 @@ pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejecti
 pub use registry::{
     ALERTS_MAX, ANSWER_KEPT, ANSWERS_MAX, ARGUMENTS_BYTES_MAX, Alert, Answer, Attempt,
     BINDINGS_MAX, Begun, Binding, BindingFilter, CONVERSATIONS_MAX, CREDENTIALS_PER_TENANT_MAX,
-    Claim, Claimed, Conversation, ConversationFilter, Cursor, DESTINATIONS_PER_TENANT_MAX,
-    Decision, DecisionKind, Delivery, DeliveryCounts, DeliveryFilter, DeliveryId, DeliveryStatus,
-    Destination, DestinationId, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX, Erased, Erasure,
-    ErasureTarget, FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased, LeasedRecording, Made,
-    NAME_BYTES_MAX, NewAlert, NewDelivery, NewDestination, NewRecording, NewSecret, NewToolCall,
-    NumberedDecision, OVERLAP_MAX, Quota, REPLY_BYTES_MAX, RESPONSE_BYTES_MAX, Recording,
-    RecordingCounts, RecordingFilter, RecordingId, RecordingState, Registry, RegistryError,
-    Replaying, Retried, Rows, SEALED_BYTES_MAX, SETTINGS_BYTES_MAX, SOURCES_MAX, SealedCredential,
-    SealedKey, SealedSecrets, Settling, SourceRow, TENANTS_MAX, TOKENS_MAX,
-    TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall, ToolCallFilter, ToolCallId,
+    Claim, Claimed, Conversation, ConversationFilter, CredentialAndKey, Cursor,
+    DESTINATIONS_PER_TENANT_MAX, Decision, DecisionKind, Delivery, DeliveryCounts, DeliveryFilter,
+    DeliveryId, DeliveryStatus, Destination, DestinationId, ERASURES_MAX, EXTERNAL_ID_BYTES_MAX,
+    Erased, Erasure, ErasureTarget, FinishedToolCall, GRACE_MAX, KEYS_PER_TENANT_MAX, Leased,
+    LeasedRecording, Made, NAME_BYTES_MAX, NewAlert, NewDelivery, NewDestination, NewRecording,
+    NewSecret, NewToolCall, NumberedDecision, OVERLAP_MAX, Quota, REPLY_BYTES_MAX,
+    RESPONSE_BYTES_MAX, Recording, RecordingCounts, RecordingFilter, RecordingId, RecordingState,
+    Registry, RegistryError, Replaying, Retried, Rows, SEALED_BYTES_MAX, SETTINGS_BYTES_MAX,
+    SOURCES_MAX, SealedCredential, SealedKey, SealedSecrets, Settling, SourceRow, TENANTS_MAX,
+    TOKENS_MAX, TOOL_SETTINGS_BYTES_MAX, Tenant, TenantKey, ToolCall, ToolCallFilter, ToolCallId,
     ToolCallState, ToolTimes, Unfetched, UrlToken, Written, open_registry,
 };
 pub use snapshot::{Blobs, Dedupe, Index, Recovered, Rejections, Snapshot, SpoolState, Unproven};

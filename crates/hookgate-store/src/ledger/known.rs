@@ -144,7 +144,8 @@ impl Known {
             | Effect::TokenGone(_)
             | Effect::Source(_)
             | Effect::SourceGone(_)
-            | Effect::ToolSettings(..) => return,
+            | Effect::ToolSettings(..)
+            | Effect::Sealed(_) => return,
         }
         self.change();
     }

@@ -1,11 +1,13 @@
 //! Changes that many make at once and each waits for: they share one transaction, and so one
 //! sync of the disk.
 //!
-//! Who has something to change puts it on the queue. The first becomes the leader and commits
-//! what waits, again and again, until nothing does. While one commit is under way the next
-//! gathers, so who is alone waits for nobody. What nobody waits for goes along with what
-//! somebody does, or goes alone after [`PATIENCE`]: each commit is a sync of the disk, and
-//! others stand behind it.
+//! Who has something to change puts it on the queue. One thread commits what waits, again and
+//! again, until nothing does. While one commit is under way the next gathers, so who is alone
+//! waits for nobody. What nobody waits for goes along with what somebody does, or goes alone
+//! when its patience is over: each commit is a sync of the disk, and others stand behind it.
+//!
+//! The thread is the registry's own: on one of whoever is first, the changes of calls that
+//! somebody waits for would be made with the priority of a delivery.
 //!
 //! What holds:
 //!
@@ -15,12 +17,12 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::sql::{Connection, may_block};
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::error::Stop;
@@ -32,33 +34,59 @@ use crate::lock;
 /// whoever waits for them has given up by then.
 const WAITING_MAX: usize = 4_096;
 
-/// How long a change may stay in memory that nobody waits for. What is lost with it in a crash
-/// is found out anew.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// How long a change stays in memory that is made in any case. Who made it may wait for it.
+const SOON: Duration = Duration::from_millis(5);
 
-/// What waits.
+/// The same of one that nobody waits for: the next call comes by then, if there are many, and
+/// takes it along. What is lost with it in a crash is found out anew.
+const PATIENCE: Duration = Duration::from_millis(25);
+
+/// What waits, and the thread that commits it.
 #[derive(Default)]
 pub(super) struct Batch {
-    queue: Mutex<Queue>,
+    room: Arc<Room>,
     commits: AtomicU64,
+}
+
+/// Where changes wait. The thread has only this while there are none, so that a registry
+/// that nobody has any more is closed.
+#[derive(Default)]
+struct Room {
+    queue: Mutex<Queue>,
+    bell: Condvar,
 }
 
 #[derive(Default)]
 struct Queue {
     jobs: Vec<Box<dyn Job>>,
-    /// Whether somebody commits what waits, or is about to.
-    is_led: bool,
-    /// Whether somebody is going to look after [`PATIENCE`].
-    is_timed: bool,
+    /// Whose they are: it stays until they are committed.
+    registry: Option<Registry>,
+    /// When the first of them is to be committed.
+    due: Option<Instant>,
+    has_thread: bool,
+    /// Nobody has the registry any more.
+    is_over: bool,
 }
 
-/// Whether a change is made when nobody waits for it any more.
+/// Whether a change is made when nobody waits for it any more, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Only while somebody waits, and only if not too many do.
+    /// At once, only while somebody waits, and only if not too many do.
     WhileWaited,
-    /// In any case.
+    /// Soon, in any case.
     Always,
+    /// In any case, and nobody waits for it.
+    Sometime,
+}
+
+impl Wanted {
+    fn patience(self) -> Duration {
+        match self {
+            Self::WhileWaited => Duration::ZERO,
+            Self::Always => SOON,
+            Self::Sometime => PATIENCE,
+        }
+    }
 }
 
 /// A change that waits, whatever it gives.
@@ -84,7 +112,7 @@ where
     F: FnOnce(&Connection) -> Result<T, Stop> + Send,
 {
     fn is_wanted(&self) -> bool {
-        self.wanted == Wanted::Always || !self.answer.is_closed()
+        self.wanted != Wanted::WhileWaited || !self.answer.is_closed()
     }
 
     fn run(&mut self, connection: &Connection) -> bool {
@@ -119,57 +147,39 @@ impl Registry {
     {
         let (answer, answered) = oneshot::channel();
         let change = Change { doing, wanted, make: Some(change), outcome: None, answer };
-        let mut queue = lock(&self.shared.batch.queue);
+        let room = &self.shared.batch.room;
+        let mut queue = lock(&room.queue);
         if wanted == Wanted::WhileWaited && queue.jobs.len() >= WAITING_MAX {
             drop(queue);
             Box::new(change).answer(Some("too much waits for the disk"));
         } else {
             queue.jobs.push(Box::new(change));
-            let runtime = Handle::try_current().ok();
-            match (wanted, runtime) {
-                (Wanted::Always, Some(runtime)) if !queue.is_led => {
-                    let is_first = !std::mem::replace(&mut queue.is_timed, true);
-                    drop(queue);
-                    if is_first {
-                        let registry = self.clone();
-                        runtime.spawn_blocking(move || registry.look_after_a_while());
-                    }
-                }
-                (_, runtime) => {
-                    let is_leader = !std::mem::replace(&mut queue.is_led, true);
-                    drop(queue);
-                    if is_leader {
-                        let leader = Leader { registry: self.clone(), is_done: false };
-                        match runtime {
-                            Some(runtime) => drop(runtime.spawn_blocking(move || leader.lead())),
-                            None => leader.lead(),
-                        }
-                    }
+            queue.registry.get_or_insert_with(|| self.clone());
+            let due = Instant::now() + wanted.patience();
+            let is_sooner = queue.due.is_none_or(|it| due < it);
+            if is_sooner {
+                queue.due = Some(due);
+            }
+            let started = room.start(&mut queue);
+            let failed = started.err().map(|error| (error, queue.take()));
+            drop(queue);
+            if is_sooner {
+                room.bell.notify_one();
+            }
+            if let Some((error, (jobs, _registry))) = failed {
+                for job in jobs {
+                    job.answer(Some(&error.to_string()));
                 }
             }
         }
         async move { answered.await.unwrap_or_else(|_| Err(unavailable(doing, "it was not done"))) }
     }
 
-    /// Commits what nobody waits for, unless it went along with something else meanwhile.
-    fn look_after_a_while(&self) {
-        std::thread::sleep(PATIENCE);
-        let is_leader = {
-            let mut queue = lock(&self.shared.batch.queue);
-            queue.is_timed = false;
-            !queue.jobs.is_empty() && !std::mem::replace(&mut queue.is_led, true)
-        };
-        if is_leader {
-            Leader { registry: self.clone(), is_done: false }.lead();
-        }
-    }
-
     /// Commits what waits in one transaction. Blocks; waits for whoever does so already.
     pub(super) fn commit_waiting(&self) {
-        let batch = &self.shared.batch;
         let mut writer = lock(&self.shared.writer);
         // With the writer in hand: what is not in the queue any more is committed.
-        if lock(&batch.queue).jobs.is_empty() {
+        if lock(&self.shared.batch.room.queue).jobs.is_empty() {
             return;
         }
         let mut taken = Vec::new();
@@ -187,7 +197,7 @@ impl Registry {
         taken: &mut Vec<Box<dyn Job>>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let batch = &self.shared.batch;
-        let take = || std::mem::take(&mut lock(&batch.queue).jobs);
+        let take = || std::mem::take(&mut lock(&batch.room.queue).jobs);
         if self.shared.is_closed.load(Ordering::Acquire) {
             *taken = take();
             return Err(Unavailable::Closing.into());
@@ -231,37 +241,85 @@ impl Registry {
     }
 }
 
-/// Who commits until nothing waits.
-struct Leader {
-    registry: Registry,
-    is_done: bool,
-}
-
-impl Leader {
-    fn lead(self) {
-        may_block(|| self.commit_all());
+impl Room {
+    /// Starts the thread, if it does not run.
+    fn start(self: &Arc<Self>, queue: &mut Queue) -> io::Result<()> {
+        if !queue.has_thread {
+            let room = Arc::clone(self);
+            let builder = thread::Builder::new().name("registry".to_owned());
+            builder.spawn(move || Running(room).run())?;
+            queue.has_thread = true;
+        }
+        Ok(())
     }
 
-    fn commit_all(mut self) {
-        while !self.is_done {
-            self.registry.commit_waiting();
-            let mut queue = lock(&self.registry.shared.batch.queue);
-            if queue.jobs.is_empty() {
-                queue.is_led = false;
-                self.is_done = true;
+    /// Waits until something is to be committed; nothing when nobody has the registry any more.
+    fn next(&self) -> Option<Registry> {
+        let mut queue = lock(&self.queue);
+        loop {
+            let Some(due) = queue.due.filter(|_| queue.registry.is_some()) else {
+                if queue.is_over {
+                    return None;
+                }
+                queue = wait(&self.bell, queue);
+                continue;
+            };
+            let left = due.saturating_duration_since(Instant::now());
+            // What is not there any more somebody else has committed.
+            if left.is_zero() || queue.jobs.is_empty() {
+                queue.due = None;
+                return queue.registry.take();
             }
+            let waited = self.bell.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-impl Drop for Leader {
-    /// Also when it never ran, because the runtime ends: who comes next leads, or who closes
-    /// the registry.
-    fn drop(&mut self) {
-        if !self.is_done {
-            lock(&self.registry.shared.batch.queue).is_led = false;
+impl Queue {
+    /// Leaves nothing to do. What is given is to be dropped without the lock.
+    fn take(&mut self) -> (Vec<Box<dyn Job>>, Option<Registry>) {
+        self.due = None;
+        (std::mem::take(&mut self.jobs), self.registry.take())
+    }
+}
+
+/// The thread.
+struct Running(Arc<Room>);
+
+impl Running {
+    fn run(self) {
+        while let Some(registry) = self.0.next() {
+            may_block(|| {
+                registry.commit_waiting();
+                drop(registry);
+            });
         }
     }
+}
+
+impl Drop for Running {
+    /// Also when it panics: who comes next starts another.
+    fn drop(&mut self) {
+        let (jobs, registry) = {
+            let mut queue = lock(&self.0.queue);
+            queue.has_thread = false;
+            queue.take()
+        };
+        // Whoever waits is told.
+        drop((jobs, registry));
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        lock(&self.room.queue).is_over = true;
+        self.room.bell.notify_one();
+    }
+}
+
+fn wait<'a>(bell: &Condvar, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    bell.wait(queue).unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unavailable(doing: &'static str, why: &str) -> RegistryError {

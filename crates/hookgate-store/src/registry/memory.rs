@@ -1,5 +1,6 @@
 //! What requests ask of the registry, in memory: tenants, digests of keys and URL tokens,
 //! sources, settings of tools. Loaded when the store opens, changed with each committed change.
+//! Sealed credentials are there from when they were first asked for until they change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use crate::sql::{self, Connection};
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 
+use super::sealed::Remembered;
 use super::{SourceRow, Tenant, UrlToken, keys, sources, tenants, tokens, tool_settings};
 
 /// A committed change.
@@ -37,6 +39,8 @@ pub(crate) enum Effect {
     Conversation(&'static str, String),
     /// A tenant has these settings of its tools, or none any more.
     ToolSettings(TenantId, Option<Arc<str>>),
+    /// A credential of a tenant was set or removed, or its data key is another.
+    Sealed(String),
 }
 
 impl Effect {
@@ -53,6 +57,7 @@ pub(crate) struct Memory {
     pub(super) tokens: HashMap<[u8; 32], Arc<UrlToken>>,
     pub(super) sources: BTreeMap<String, SourceRow>,
     pub(super) tool_settings: HashMap<TenantId, Arc<str>>,
+    pub(super) sealed: Remembered,
 }
 
 impl Memory {
@@ -112,6 +117,7 @@ impl Memory {
             Effect::ToolSettings(tenant, None) => {
                 self.tool_settings.remove(&tenant);
             }
+            Effect::Sealed(tenant) => self.sealed.forget(&tenant),
             Effect::Binding(..) | Effect::Conversation(..) => {}
         }
     }
@@ -120,5 +126,6 @@ impl Memory {
         self.keys.retain(|_, tenant| tenant != id);
         self.tokens.retain(|_, token| token.tenant.as_ref() != Some(id));
         self.tool_settings.remove(id);
+        self.sealed.forget(id.as_str());
     }
 }

@@ -20,6 +20,7 @@ mod alerts;
 mod answers;
 mod batch;
 pub(crate) mod bindings;
+mod checkpoint;
 pub(crate) mod columns;
 pub(crate) mod conversations;
 mod decisions;
@@ -54,7 +55,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::sql::{self, Connection, Sight, Transaction, may_block};
 use hookgate_core::secret::MaskKey;
@@ -67,6 +68,7 @@ pub use self::alerts::{ALERTS_MAX, Alert, NewAlert};
 pub use self::answers::{ANSWER_KEPT, ANSWERS_MAX, Answer, Claim, Claimed};
 use self::batch::Batch;
 pub use self::bindings::{BINDINGS_MAX, Binding, BindingFilter};
+use self::checkpoint::Checkpoints;
 pub use self::conversations::{CONVERSATIONS_MAX, Conversation, ConversationFilter};
 pub use self::decisions::{Decision, DecisionKind, NumberedDecision};
 pub use self::delivery::{
@@ -90,7 +92,9 @@ pub use self::recording::{
     LeasedRecording, NewRecording, Recording, RecordingCounts, RecordingFilter, RecordingId,
     RecordingState, Unfetched,
 };
-pub use self::sealed::{CREDENTIALS_PER_TENANT_MAX, SEALED_BYTES_MAX, SealedCredential, SealedKey};
+pub use self::sealed::{
+    CREDENTIALS_PER_TENANT_MAX, CredentialAndKey, SEALED_BYTES_MAX, SealedCredential, SealedKey,
+};
 pub use self::sources::{SETTINGS_BYTES_MAX, SOURCES_MAX, SourceRow};
 pub use self::tenants::{Quota, TENANTS_MAX, Tenant};
 pub use self::text::{EXTERNAL_ID_BYTES_MAX, NAME_BYTES_MAX};
@@ -148,6 +152,8 @@ pub(crate) struct Shared {
     is_away: AtomicBool,
     has_spool: AtomicBool,
     is_closed: AtomicBool,
+    /// Nothing where there is no side file, or no thread for it.
+    checkpoints: Option<Checkpoints>,
     /// Last, so that its file is closed after the connections.
     scrubber: Mutex<Scrubber>,
 }
@@ -181,6 +187,9 @@ impl Registry {
         self.commit_waiting();
         let writer = lock(&self.shared.writer);
         self.shared.is_closed.store(true, Ordering::Release);
+        if let Some(checkpoints) = &self.shared.checkpoints {
+            checkpoints.stop();
+        }
         if let Some(writer) = writer.as_sqlite() {
             // What the side file holds goes into the file itself; not needed, only tidy.
             let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -296,7 +305,7 @@ impl Shared {
         let are_sources = effects.iter().any(Effect::is_of_sources);
         {
             let mut known = lock(&self.known);
-            let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = self.memory_mut();
             for effect in effects {
                 known.note(&effect);
                 memory.apply(effect);
@@ -335,6 +344,10 @@ impl Shared {
 
     pub(crate) fn memory(&self) -> RwLockReadGuard<'_, Memory> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the database what a request waits for.

@@ -17,8 +17,8 @@
 //! - **That nobody knows a conversation is asked anew each time**: another node may have
 //!   adopted it a moment ago.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::memory::{Effect, Memory};
@@ -116,7 +116,8 @@ impl Nodes {
 /// Which of what nodes have in memory a change concerns.
 pub(super) fn topic_of(effects: &[Effect]) -> Option<Topic> {
     let is_of_ids = |it: &Effect| matches!(it, Effect::Binding(..) | Effect::Conversation(..));
-    if effects.is_empty() {
+    // Where there may be other nodes, nobody remembers what is sealed.
+    if effects.iter().all(|it| matches!(it, Effect::Sealed(_))) {
         None
     } else if effects.iter().all(is_of_ids) {
         Some(Topic::Bindings)
@@ -197,7 +198,7 @@ impl Shared {
     fn replace(&self, fresh: Memory) {
         let are_sources = {
             let mut known = lock(&self.known);
-            let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = self.memory_mut();
             known.forget_all();
             let are_sources = memory.sources != fresh.sources;
             *memory = fresh;

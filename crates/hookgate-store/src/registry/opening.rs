@@ -15,6 +15,7 @@ use uuid::Uuid;
 pub use self::sqlite::open_registry;
 pub(crate) use self::sqlite::{check_version, open, open_tables};
 use super::batch::Batch;
+use super::checkpoint::Checkpoints;
 use super::memory::Memory;
 use super::nodes::Nodes;
 use super::{Registry, Shared};
@@ -35,6 +36,7 @@ struct Opened {
     writer: Connection,
     lookups: Connection,
     lists: Connection,
+    checkpoints: Option<Checkpoints>,
     /// What other nodes did, if there may be others.
     nodes: Option<Nodes>,
     /// Where the files of recordings are, if they may be kept.
@@ -66,6 +68,7 @@ impl Opened {
             is_away: AtomicBool::new(false),
             has_spool: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            checkpoints: self.checkpoints,
             scrubber: Mutex::new(scrubber),
         };
         Registry { shared: Arc::new(shared) }

@@ -1,6 +1,12 @@
 //! Sealed rows: data keys and tenants' credentials. Who seals them is another crate; here
 //! they are bytes.
+//!
+//! Each tool call asks for a credential, so those that were asked for are remembered, sealed as
+//! they are, until they change. Another process changes no more of them than which master key
+//! wraps a data key, and what this one has opened it can go on opening. Where there are other
+//! nodes nothing is remembered.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::sql::{self, Connection, OptionalExtension, Row, params};
@@ -8,6 +14,7 @@ use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 
 use super::error::Stop;
+use super::memory::Effect;
 use super::{Registry, RegistryError, columns, tenants, text};
 
 /// Credentials of one tenant at most: one for each agent that has its own.
@@ -15,6 +22,13 @@ pub const CREDENTIALS_PER_TENANT_MAX: u64 = 1_000;
 
 /// The longest sealed value, in bytes: one of 64 KiB, and what sealing adds.
 pub const SEALED_BYTES_MAX: usize = 128 << 10;
+
+/// Credentials that are remembered: as many as tenants are called at the same time. Past this
+/// all are forgotten.
+const REMEMBERED_MAX: usize = 1_024;
+
+/// The longest sealed value that is remembered, in bytes: all of them take 4 MiB at most.
+const REMEMBERED_BYTES_MAX: usize = 4 << 10;
 
 /// A data key, wrapped.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +53,9 @@ pub struct SealedCredential {
     /// When it was last set.
     pub updated_at: Timestamp,
 }
+
+/// A credential, and the data key of its tenant if that is there.
+pub type CredentialAndKey = (SealedCredential, Option<SealedKey>);
 
 impl fmt::Debug for SealedKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +97,8 @@ impl Registry {
                 "INSERT INTO data_keys (tenant, master, wrapped) VALUES (?1, ?2, ?3)",
                 params![key.tenant, key.master, key.wrapped],
             )?;
-            Ok((key, Vec::new()))
+            let effect = Effect::Sealed(key.tenant.clone());
+            Ok((key, vec![effect]))
         })
         .await
     }
@@ -116,7 +134,7 @@ impl Registry {
             if replaced == 0 {
                 return Err(RegistryError::NotFound.into());
             }
-            Ok(((), Vec::new()))
+            Ok(((), vec![Effect::Sealed(key.tenant)]))
         })
         .await
     }
@@ -145,7 +163,7 @@ impl Registry {
                  DO UPDATE SET sealed = excluded.sealed, updated_at = excluded.updated_at",
                 params![tenant, credential.name, credential.sealed, credential.updated_at.millis()],
             )?;
-            Ok(((), Vec::new()))
+            Ok(((), vec![Effect::Sealed(tenant.to_owned())]))
         })
         .await
     }
@@ -163,7 +181,8 @@ impl Registry {
         Ok(self.credential_and_key(tenant, name).await?.map(|(credential, _)| credential))
     }
 
-    /// The same with the data key of its tenant, in one go: calls of tools wait for it.
+    /// The same with the data key of its tenant, in one go: calls of tools wait for it. From
+    /// memory, if it was asked for before.
     ///
     /// # Errors
     ///
@@ -172,26 +191,37 @@ impl Registry {
         &self,
         tenant: &TenantId,
         name: &str,
-    ) -> Result<Option<(SealedCredential, Option<SealedKey>)>, RegistryError> {
-        let (tenant, name) = (tenant.clone(), name.to_owned());
+    ) -> Result<Option<CredentialAndKey>, RegistryError> {
+        let remembers = self.shared.nodes.is_none();
+        let version = {
+            let sealed = &self.shared.memory().sealed;
+            if let Some(found) = sealed.find(tenant, name).filter(|_| remembers) {
+                return Ok(Some(found.clone()));
+            }
+            sealed.version
+        };
         let scope = Scope::Tenant(tenant.clone());
-        self.read_scoped("reading a credential", &scope, move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT tenant, name, sealed, updated_at FROM credentials \
-                 WHERE tenant = ?1 AND name = ?2",
-            )?;
+        let (tenant, name) = (tenant.clone(), name.to_owned());
+        let find = move |connection: &Connection| {
+            let select = "SELECT sealed, updated_at FROM credentials \
+                          WHERE tenant = ?1 AND name = ?2";
+            let mut statement = connection.prepare_cached(select)?;
             let found = statement.query_row([tenant.as_str(), &name], |row| {
                 Ok(SealedCredential {
-                    tenant: columns::tenant(row, "tenant")?,
-                    name: row.get("name")?,
+                    tenant: tenant.clone(),
+                    name: name.clone(),
                     sealed: row.get("sealed")?,
                     updated_at: columns::time(row, "updated_at")?,
                 })
             });
             let Some(credential) = found.optional()? else { return Ok(None) };
             Ok(Some((credential, find_key(connection, tenant.as_str())?)))
-        })
-        .await
+        };
+        let found = self.read_scoped("reading a credential", &scope, find).await?;
+        if let Some(found) = found.as_ref().filter(|_| remembers) {
+            self.shared.memory_mut().sealed.keep(version, found);
+        }
+        Ok(found)
     }
 
     /// The names of a tenant's credentials, in order, and when each was last set.
@@ -235,9 +265,47 @@ impl Registry {
             if connection.execute(delete, [tenant.as_str(), &name])? == 0 {
                 return Err(RegistryError::NotFound.into());
             }
-            Ok(((), Vec::new()))
+            Ok(((), vec![Effect::Sealed(tenant.to_string())]))
         })
         .await
+    }
+}
+
+/// What is remembered, by tenant and name.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    credentials: HashMap<String, HashMap<String, CredentialAndKey>>,
+    count: usize,
+    /// Grows with each change: what was read before one is not remembered behind it.
+    version: u64,
+}
+
+impl Remembered {
+    fn find(&self, tenant: &TenantId, name: &str) -> Option<&CredentialAndKey> {
+        self.credentials.get(tenant.as_str())?.get(name)
+    }
+
+    /// Remembers what was read at this version.
+    fn keep(&mut self, version: u64, found: &CredentialAndKey) {
+        let (credential, _) = found;
+        if version != self.version || credential.sealed.len() > REMEMBERED_BYTES_MAX {
+            return;
+        }
+        if self.count >= REMEMBERED_MAX {
+            self.credentials.clear();
+            self.count = 0;
+        }
+        let theirs = self.credentials.entry(credential.tenant.to_string()).or_default();
+        if theirs.insert(credential.name.clone(), found.clone()).is_none() {
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Forgets all of a tenant.
+    pub(super) fn forget(&mut self, tenant: &str) {
+        self.version = self.version.wrapping_add(1);
+        let theirs = self.credentials.remove(tenant);
+        self.count = self.count.saturating_sub(theirs.map_or(0, |it| it.len()));
     }
 }
 
@@ -268,4 +336,47 @@ fn key(row: &Row<'_>) -> Result<SealedKey, sql::Error> {
         master: row.get("master")?,
         wrapped: row.get("wrapped")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential(tenant: &str, name: &str, sealed: &[u8]) -> CredentialAndKey {
+        let credential = SealedCredential {
+            tenant: TenantId::parse(tenant).unwrap(),
+            name: name.to_owned(),
+            sealed: sealed.to_vec(),
+            updated_at: Timestamp::from_millis(0),
+        };
+        (credential, None)
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_behind_it() {
+        let mut remembered = Remembered::default();
+        let (found, tenant) =
+            (credential("acme", "square", b"old"), TenantId::parse("acme").unwrap());
+        let version = remembered.version;
+        remembered.forget("acme");
+        remembered.keep(version, &found);
+        assert!(remembered.find(&tenant, "square").is_none());
+        remembered.keep(remembered.version, &found);
+        assert!(remembered.find(&tenant, "square").is_some_and(|it| *it == found));
+        remembered.forget("acme");
+        assert!(remembered.find(&tenant, "square").is_none());
+    }
+
+    #[test]
+    fn neither_many_nor_large_ones_are_remembered() {
+        let mut remembered = Remembered::default();
+        for number in 0..=REMEMBERED_MAX {
+            let found = credential("acme", &format!("name{number}"), b"sealed");
+            remembered.keep(remembered.version, &found);
+        }
+        assert_eq!((remembered.count, remembered.credentials.len()), (1, 1));
+        let large = credential("other", "square", &[0; REMEMBERED_BYTES_MAX + 1]);
+        remembered.keep(remembered.version, &large);
+        assert_eq!(remembered.count, 1);
+    }
 }

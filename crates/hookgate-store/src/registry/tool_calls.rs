@@ -97,7 +97,7 @@ impl Registry {
         finished: FinishedToolCall,
     ) -> impl Future<Output = Result<(), RegistryError>> + Send + 'static + use<> {
         let change = move |connection: &Connection| finish(connection, &finished);
-        self.enqueue("keeping the end of a tool call", Wanted::Always, change)
+        self.enqueue("keeping the end of a tool call", Wanted::Sometime, change)
     }
 
     /// A page of tool calls, the newest first: those before the one at this place.

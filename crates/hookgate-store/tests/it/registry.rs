@@ -392,6 +392,8 @@ async fn a_credential_is_replaced_listed_without_its_value_and_removed() {
     let (acme, other) = (add_tenant(registry, "acme").await, add_tenant(registry, "other").await);
     registry.put_credential(credential(&acme, "square", b"one")).await.unwrap();
     registry.put_credential(credential(&acme, "agent.7", b"x")).await.unwrap();
+    let found = registry.credential(&acme, "square").await.unwrap().unwrap();
+    assert_eq!(found, credential(&acme, "square", b"one"));
     registry.put_credential(credential(&acme, "square", b"two")).await.unwrap();
     let found = registry.credential(&acme, "square").await.unwrap().unwrap();
     assert_eq!(found, credential(&acme, "square", b"two"));
@@ -505,6 +507,9 @@ async fn nothing_of_a_tenant_works_once_its_erasure_has_begun() {
     registry.put_credential(credential(&acme, "square", b"sealed")).await.unwrap();
     let data_key = SealedKey { tenant: "acme".to_owned(), master: [0; 8], wrapped: vec![7; 60] };
     registry.add_data_key(data_key.clone()).await.unwrap();
+    // It is remembered from now on, with the key of its tenant.
+    let found = registry.credential_and_key(&acme, "square").await.unwrap().unwrap();
+    assert_eq!(found, (credential(&acme, "square", b"sealed"), Some(data_key.clone())));
 
     let target = ErasureTarget::Tenant(acme.clone());
     let Written::Created(erasure) = registry.add_erasure(target.clone(), NOW).await.unwrap() else {
@@ -520,6 +525,7 @@ async fn nothing_of_a_tenant_works_once_its_erasure_has_begun() {
         assert!(registry.bindings(BindingFilter::default(), Rows::ALL).await.unwrap().is_empty());
         assert_eq!(registry.conversation("vapi", "call-1").await.unwrap(), None);
         assert!(registry.credentials(&acme).await.unwrap().is_empty());
+        assert_eq!(registry.credential(&acme, "square").await.unwrap(), None);
         assert_eq!(registry.data_key("acme").await.unwrap(), None);
         let again = registry.add_erasure(target.clone(), NOW).await.unwrap();
         assert_eq!(again, Written::Present(erasure.clone()));

@@ -82,6 +82,7 @@ impl Registry {
             writer,
             lookups: Connection::postgres(lookups.clone()),
             lists: connection(),
+            checkpoints: None,
             nodes: Some(Nodes::new(versions)),
             // Nodes have no files in common.
             recordings: None,

@@ -8,9 +8,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::Registry;
+use super::super::checkpoint::{Checkpoints, SIDE_FILE_BYTES_MAX};
 use super::super::memory::Memory;
 use super::{Opened, WhoError, read_or_make, who};
 use crate::error::OpenError;
@@ -22,9 +24,6 @@ const APPLICATION: i64 = 0x484b_4752;
 
 /// How long a statement waits for another process: a backup reads the whole file.
 const BUSY_MAX: Duration = Duration::from_secs(5);
-
-/// What the side file of the database may keep, in bytes.
-const SIDE_FILE_BYTES_MAX: i64 = 4 << 20;
 
 /// Statements that each connection keeps prepared.
 const PREPARED_MAX: usize = 128;
@@ -365,6 +364,10 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
             .and_then(|()| layout::sync_folder(parent))
             .map_err(|error| OpenError::io("syncing", path, error))?;
     }
+    let checkpoints = match writer.as_sqlite_mut() {
+        Some(writer) => Checkpoints::start(path, writer).map_err(failed("opening"))?,
+        None => None,
+    };
     let reader = || open_reader(path).map_err(failed("opening"));
     let (lookups, lists) = (reader()?, reader()?);
     let memory = Memory::load(&writer).map_err(|error| failed("reading")(error.into()))?;
@@ -376,6 +379,7 @@ pub(crate) fn open(path: &Path) -> Result<Registry, OpenError> {
         writer,
         lookups: sql::Connection::sqlite(lookups),
         lists: sql::Connection::sqlite(lists),
+        checkpoints,
         nodes: None,
         recordings: Some(Layout::new(path.parent().unwrap_or(path)).recordings()),
     };
@@ -422,6 +426,13 @@ fn prepare_writer(connection: &Connection) -> Result<(), rusqlite::Error> {
     // What is removed is overwritten: erased means gone.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "journal_size_limit", SIDE_FILE_BYTES_MAX)?;
+    prepare_statements(connection)
+}
+
+/// Statements stay as they were prepared. By itself SQLite prepares many of them anew for each
+/// value that is bound, to look at its statistics, of which there are none.
+fn prepare_statements(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
     Ok(())
 }
@@ -430,7 +441,7 @@ fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_MAX)?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
+    prepare_statements(&connection)?;
     Ok(connection)
 }
 
