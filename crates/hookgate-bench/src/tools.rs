@@ -49,8 +49,11 @@ struct Recorded {
     total: f64,
 }
 
-/// Where what the gateway adds goes, each with what it takes of one call.
-const PARTS: [(&str, fn(&Call, &Recorded) -> f64); 5] = [
+/// A part of a call, and what it takes of one.
+type Part = (&'static str, fn(&Call, &Recorded) -> f64);
+
+/// Where what the gateway adds goes.
+const PARTS: [Part; 5] = [
     ("in all", |call, it| millis(call.took) - it.square),
     ("event on disk", |_, it| it.store),
     ("row on disk", |_, it| it.record),

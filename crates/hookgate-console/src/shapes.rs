@@ -32,7 +32,7 @@ pub(crate) struct Readiness {
     /// `ok`, `disk full`, `behind`, `failed` or `closing`; `spooling` or `draining` where events
     /// wait on the node's disk for a database that is away, or was.
     store: String,
-    /// While it is spooling: `unreachable`, `slow`, `read_only` or `failing_over`.
+    /// While it is spooling: `unreachable`, `slow`, `read_only`, `failing_over` or `other_store`.
     why: Option<String>,
     #[schema(format = DateTime)]
     time: String,

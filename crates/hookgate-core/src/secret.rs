@@ -109,6 +109,12 @@ impl MaskKey {
         Self(Secret::new(bytes))
     }
 
+    /// Its bytes, for who writes it down sealed.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+
     /// HMAC-SHA256 of a token under this key.
     #[must_use]
     pub fn hash(&self, token: &[u8]) -> [u8; 32] {

@@ -67,7 +67,7 @@ impl Large {
         self.bytes == 0
     }
 
-    /// Goes on with the byte at `first`.
+    /// Goes on with the byte at `first`. Does not wait for anybody.
     ///
     /// # Errors
     ///
@@ -75,7 +75,10 @@ impl Large {
     pub fn go_to(&mut self, first: u64) -> io::Result<()> {
         match &mut self.source {
             Source::File(file) => file.seek(SeekFrom::Start(first)).map(drop),
-            Source::Pieces(pieces) => pieces.go_to(first),
+            Source::Pieces(pieces) => {
+                pieces.go_to(first);
+                Ok(())
+            }
         }
     }
 

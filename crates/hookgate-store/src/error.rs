@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hookgate_journal::{AppendError, CommitError};
 
+use crate::postgres::ConnectError;
 use crate::sql;
 
 /// Why a store cannot be opened. Each says what to do.
@@ -65,6 +67,31 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The database is away, and there is nothing to begin without it.
+    #[error(
+        "PostgreSQL was away for {} s, and this node has no configuration of it on its disk to \
+         serve with meanwhile: see to the database, then start it again",
+        waited.as_secs()
+    )]
+    Away {
+        /// How long it was waited for.
+        waited: Duration,
+        /// Why it is away.
+        #[source]
+        source: Box<OpenError>,
+    },
+    /// The spool has events of another store.
+    #[error(
+        "the spool in {} has {entries} events of another store than this database holds: start \
+         with the database they belong to, or name another folder for the spool",
+        path.display()
+    )]
+    OtherSpool {
+        /// Its folder.
+        path: PathBuf,
+        /// Events in it.
+        entries: u64,
+    },
     /// PostgreSQL cannot be used.
     #[error("PostgreSQL cannot be used")]
     Postgres(#[source] io::Error),
@@ -95,6 +122,31 @@ impl OpenError {
 
     pub(crate) fn postgres(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Postgres(io::Error::other(error))
+    }
+
+    /// Whether it may pass without anybody's doing: the database is away.
+    pub(crate) fn may_pass(&self) -> bool {
+        let Self::Postgres(cause) = self else { return false };
+        let mut next = cause.get_ref().map(|it| it as &(dyn std::error::Error + 'static));
+        while let Some(found) = next {
+            if let Some(error) = found.downcast_ref::<ConnectError>() {
+                return error.may_pass();
+            }
+            match found.downcast_ref::<sql::Error>() {
+                Some(sql::Error::Postgres(error)) => return passes(error),
+                Some(error) => return error.is_lost(),
+                None => {}
+            }
+            if let Some(error) = found.downcast_ref::<postgres::Error>() {
+                return passes(error);
+            }
+            // What an I/O error wraps is not its source.
+            next = match found.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                Some(within) => Some(within),
+                None => found.source(),
+            };
+        }
+        false
     }
 
     pub(crate) fn journal(error: hookgate_journal::OpenError) -> Self {
@@ -201,6 +253,14 @@ impl ReadError {
             }
         }
     }
+}
+
+/// Whether what a server says is about how it is now: it is gone, stopping, slow or full of work.
+fn passes(error: &postgres::Error) -> bool {
+    // PostgreSQL, appendix A. 40: transactions that stood in each other's way; 53: resources;
+    // 57: somebody or something stepped in, as a limit of time.
+    let class = error.code().and_then(|it| it.code().get(..2));
+    sql::is_lost(error) || matches!(class, Some("40" | "53" | "57"))
 }
 
 /// Whether the database itself is broken, not what was done with it: its pages, or what

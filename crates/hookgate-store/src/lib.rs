@@ -100,11 +100,11 @@ pub use maintenance::{
 };
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,
-    GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, Options, PROBE_INTERVAL,
-    RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring, Share,
-    UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
+    GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, NodeSeal, OpenNode, Options, PROBE_INTERVAL,
+    RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring, START_WAIT,
+    SealNode, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
-pub use postgres::{SpoolContents, check_database, check_postgres, look_at_spool};
+pub use postgres::{SPOOL_BYTES_MIN, SpoolContents, check_database, check_postgres, look_at_spool};
 pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};

@@ -1,6 +1,7 @@
 //! How a store is opened: its bounds, each with its reason.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,11 @@ pub struct Options {
     pub probe_interval: Duration,
     /// What the spool of a node may hold, in bytes; nothing: 4 GiB.
     pub spool_bytes_max: Option<u64>,
+    /// What seals the configuration that a node with a spool keeps, to begin with it while its
+    /// database is away; nothing: it keeps none.
+    pub node_seal: Option<NodeSeal>,
+    /// How long opening waits for a database that is away, where there is nothing to begin with.
+    pub start_wait: Duration,
     /// Whether erasures and retention are carried out as long as the store is open.
     pub housekeeping: bool,
     /// Where tests let the disk fail.
@@ -141,10 +147,37 @@ impl Default for Options {
             disk_full_percent: DISK_FULL_PERCENT,
             probe_interval: PROBE_INTERVAL,
             spool_bytes_max: None,
+            node_seal: None,
+            start_wait: Duration::ZERO,
             housekeeping: true,
             faults: Faults::default(),
             erasing: Hook::default(),
         }
+    }
+}
+
+/// How long `hookgate serve` waits for a database that is away when it starts: longer than a
+/// restart of PostgreSQL or a fail-over takes, shorter than what deploys wait for a program.
+pub const START_WAIT: Duration = Duration::from_secs(30);
+
+/// Seals what a node keeps on its own disk, each value for a label, and opens it.
+#[derive(Clone)]
+pub struct NodeSeal {
+    /// Seals bytes for a label.
+    pub seal: Arc<SealNode>,
+    /// Opens what was sealed for the same label; nothing if it does not.
+    pub open: Arc<OpenNode>,
+}
+
+/// Seals.
+pub type SealNode = dyn Fn(&str, &[u8]) -> io::Result<Vec<u8>> + Send + Sync;
+
+/// Opens.
+pub type OpenNode = dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync;
+
+impl fmt::Debug for NodeSeal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("NodeSeal")
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Snapshot {
 pub struct SpoolState {
     /// `ok`, `spooling` or `draining`.
     pub state: &'static str,
-    /// While it is spooling: `unreachable`, `slow`, `read_only` or `failing_over`.
+    /// While it is spooling: `unreachable`, `slow`, `read_only`, `failing_over` or
+    /// `other_store`.
     pub why: Option<&'static str>,
     /// Entries that wait to be drained.
     pub entries: u64,

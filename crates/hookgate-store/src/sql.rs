@@ -26,7 +26,7 @@ pub(crate) use rusqlite::ToSql;
 use rusqlite::TransactionBehavior;
 pub(crate) use rusqlite::types::{FromSql, Value, ValueRef};
 
-pub(crate) use self::error::{Error, OptionalExtension};
+pub(crate) use self::error::{Error, OptionalExtension, is_lost};
 pub(crate) use self::locks::{ERASER_LOCK, EVENTS_LOCK, FOLD_LOCK, REGISTRY_LOCK};
 use self::session::Session;
 pub(crate) use self::session::{Connect, Patience, ROLE, Sight, blocking, may_block};

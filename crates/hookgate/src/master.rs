@@ -1,10 +1,11 @@
 //! The master keys that seal credentials: from a variable, else from the store's folder.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use hookgate_secrets::MasterKeys;
-use hookgate_store::Store;
+use hookgate_store::{NodeSeal, Store};
 
 use crate::config::{Place, StoreConfig};
 use crate::exit::Usage;
@@ -28,6 +29,18 @@ pub(crate) fn find(given: Option<&str>, folder: &Path) -> anyhow::Result<Option<
     let keys = MasterKeys::parse(&text)
         .map_err(|fault| Usage::new(format!("{place}: {fault}; `hookgate init` makes one")))?;
     Ok(Some(keys))
+}
+
+/// What seals the configuration that a node keeps on its own disk.
+pub(crate) fn node_seal(keys: MasterKeys) -> NodeSeal {
+    let keys = Arc::new(keys);
+    let sealing = Arc::clone(&keys);
+    NodeSeal {
+        seal: Arc::new(move |label, value| sealing.seal_for_node(label, value)),
+        open: Arc::new(move |label, sealed| {
+            keys.open_for_node(label, sealed).ok().map(|it| it.expose().to_vec())
+        }),
+    }
 }
 
 /// The same; where there are none and nothing is sealed yet, one is made and written. Not

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::item::{Again, Item, Kept, Now, Stored, What};
 use super::sounds::{SOUNDS, Sound};
 use super::tables::{Columns, Table, names};
-use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES};
+use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES, Sink};
 use crate::OpenError;
 use crate::head::{self, SlimHead};
 use crate::index::{signed, unsigned};
@@ -164,19 +164,11 @@ impl Database {
         Ok(items)
     }
 
-    pub(super) fn large(
-        &mut self,
-        blob: [u8; 16],
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    pub(super) fn large(&mut self, blob: [u8; 16], sink: &mut Sink<'_>) -> Result<(), CopyError> {
         self.pieces(Of::Body(Uuid::from_bytes(blob)), sink)
     }
 
-    fn pieces(
-        &mut self,
-        of: Of,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    fn pieces(&mut self, of: Of, sink: &mut Sink<'_>) -> Result<(), CopyError> {
         let mut last = None;
         loop {
             let found = of.piece_after(&mut self.client, last);
@@ -197,11 +189,7 @@ impl Database {
             .collect()
     }
 
-    pub(super) fn sound(
-        &mut self,
-        id: [u8; 16],
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    pub(super) fn sound(&mut self, id: [u8; 16], sink: &mut Sink<'_>) -> Result<(), CopyError> {
         self.pieces(Of::Recording(Uuid::from_bytes(id)), sink)
     }
 

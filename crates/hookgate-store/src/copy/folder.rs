@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::item::{Again, Item, Kept, Now, Stored, What};
 use super::sounds::{SOUNDS, Sound};
 use super::tables::{Columns, Table, names};
-use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES};
+use super::{BYTES_AT_ONCE, CopyError, ITEMS_AT_ONCE, PIECE_BYTES, Sink};
 use crate::head::{self, SlimHead};
 use crate::index::{Index, log_number, signed, unsigned};
 use crate::layout::{self, LOGS, Layout, UNPROVEN};
@@ -206,11 +206,7 @@ impl Folder {
         Ok(select.query_row([signed(seq)], read).optional()?)
     }
 
-    pub(super) fn large(
-        &self,
-        blob: [u8; 16],
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    pub(super) fn large(&self, blob: [u8; 16], sink: &mut Sink<'_>) -> Result<(), CopyError> {
         read_file(&self.layout.blob(blob), sink)
     }
 
@@ -224,11 +220,7 @@ impl Folder {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(super) fn sound(
-        &self,
-        id: [u8; 16],
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    pub(super) fn sound(&self, id: [u8; 16], sink: &mut Sink<'_>) -> Result<(), CopyError> {
         read_file(&self.layout.recordings().file(id), sink)
     }
 
@@ -282,10 +274,7 @@ impl Folder {
     }
 }
 
-fn read_file(
-    path: &Path,
-    sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-) -> Result<(), CopyError> {
+fn read_file(path: &Path, sink: &mut Sink<'_>) -> Result<(), CopyError> {
     let mut file = File::open(path).map_err(CopyError::at("reading", path))?;
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     loop {

@@ -14,7 +14,7 @@ use super::folder::{Folder, columns, length, options};
 use super::item::{Again, Item, Kept, Stored, What};
 use super::sounds::Sound;
 use super::tables::{Columns, TABLES, Tally, names};
-use super::{CopyError, Side};
+use super::{CopyError, Side, Sink};
 use crate::head::{self, NOTHING, NothingHead, REPETITION, RepetitionHead};
 use crate::layout::{self, EVENTS, LOGS, Layout, Shelf, UNPROVEN};
 use crate::opening::open_journal;
@@ -161,8 +161,7 @@ impl IntoFolder {
 
     /// Puts a recording in its place, durably.
     pub(super) fn write_sound(&self, sound: &Sound, source: &mut Side) -> Result<(), CopyError> {
-        let shelf = self.layout.recordings();
-        put(&shelf, sound.id, &mut |sink| source.sound(sound, sink))
+        put(&self.layout.recordings(), sound.id, &mut |sink| source.sound(sound, sink))
     }
 
     /// Writes the registry, and erases what is erased in the source; gives what stands in each
@@ -283,7 +282,7 @@ fn mark(layout: &Layout, text: &str) -> Result<(), CopyError> {
 fn put(
     shelf: &Shelf,
     id: [u8; 16],
-    give: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), CopyError>) -> Result<(), CopyError>,
+    give: &mut dyn FnMut(&mut Sink<'_>) -> Result<(), CopyError>,
 ) -> Result<(), CopyError> {
     let (unkept, place) = (shelf.unkept_file(id), shelf.file(id));
     let folders = [Some(shelf.unkept()), place.parent().map(Path::to_owned)];

@@ -156,6 +156,9 @@ impl From<postgres::Error> for CopyError {
     }
 }
 
+/// Takes a piece of something large.
+type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), CopyError> + 'a;
+
 /// A store that is read.
 enum Side {
     Folder(Box<Folder>),
@@ -325,7 +328,7 @@ impl Side {
         &mut self,
         (event, seq): (&Stored, u64),
         blob: [u8; 16],
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
+        sink: &mut Sink<'_>,
     ) -> Result<(), CopyError> {
         let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
         let mut pass = |piece: &[u8]| {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{CopyError, Side, Target};
+use super::{CopyError, Side, Sink, Target};
 use crate::maintenance::Progress;
 use crate::registry::RecordingId;
 use uuid::Uuid;
@@ -60,11 +60,7 @@ pub(super) fn compare(made: &mut Side) -> Result<(), CopyError> {
 
 impl Side {
     /// Gives a recording piece by piece, and says in the end whether it is what was kept.
-    pub(super) fn sound(
-        &mut self,
-        sound: &Sound,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), CopyError>,
-    ) -> Result<(), CopyError> {
+    pub(super) fn sound(&mut self, sound: &Sound, sink: &mut Sink<'_>) -> Result<(), CopyError> {
         let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
         let mut pass = |piece: &[u8]| {
             digest.update(piece);

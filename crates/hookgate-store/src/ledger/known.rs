@@ -145,6 +145,7 @@ impl Known {
             | Effect::Source(_)
             | Effect::SourceGone(_)
             | Effect::ToolSettings(..)
+            | Effect::InstallationKey(_)
             | Effect::Sealed(_) => return,
         }
         self.change();
@@ -282,7 +283,6 @@ impl Known {
     }
 
     /// What is known, to be written down; without what is nobody's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no node writes it down yet"))]
     pub(crate) fn image(&self) -> LedgerImage {
         let kinds = ClaimKind::ALL.len();
         let owners = self.owners.known().filter_map(|(shelf, id, owner)| {
@@ -297,7 +297,6 @@ impl Known {
     }
 
     /// Takes in what was written down.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no node writes it down yet"))]
     pub(crate) fn restore(&mut self, image: LedgerImage) {
         for (provider, kind, id, owner) in image.owners {
             if let Some(provider) = place_of(&provider) {

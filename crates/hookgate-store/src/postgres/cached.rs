@@ -4,7 +4,8 @@
 //! What holds:
 //!
 //! - **Sealed.** With the installation's master key; bound to the store and to the database
-//!   by name. What the registry has sealed is sealed in it once more.
+//!   by name. What the registry has sealed is sealed in it once more. Credentials and data keys
+//!   of tenants are not in it: without the database nobody uses them.
 //! - **Whole or ignored.** The file is replaced, never changed. One that does not open, or is
 //!   another installation's, is as good as none, and said.
 //! - **It says how old it is.** Who reads it decides what that means.
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use hookgate_core::attribution::{Conversation, Origin};
 use hookgate_core::event::ClaimKind;
+use hookgate_core::secret::MaskKey;
 use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,9 +29,8 @@ use uuid::Uuid;
 use super::file;
 use super::outage::Moment;
 use crate::head::{self, Octets};
+use crate::options::NodeSeal;
 use crate::registry::image::Image;
-use crate::registry::memory::Memory;
-use crate::registry::{SealedCredential, SealedKey};
 
 /// How long changes gather before the file is written: it is written whole, and a bulk
 /// import changes something a thousand times a second.
@@ -45,36 +46,24 @@ const FORMAT: u8 = 1;
 /// the fullest cache, with room to spare.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Seals bytes for a label.
-pub(crate) type Seal = Box<dyn Fn(&str, &[u8]) -> io::Result<Vec<u8>> + Send + Sync>;
-
-/// Opens what was sealed for the same label.
-pub(crate) type Open = Box<dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync>;
-
 /// What was known at a time.
 pub(crate) struct Snapshot {
     /// Who the store is.
     pub(crate) store_id: Uuid,
     /// The key under which header tokens are hashed.
-    pub(crate) mask_key: [u8; 32],
-    /// The version of the registry that it shows.
-    pub(crate) version: u64,
+    pub(crate) mask_key: MaskKey,
     /// When it was known to be current last.
     pub(crate) at: Timestamp,
-    /// Tenants, keys, URL tokens, sources, settings of tools.
-    pub(crate) memory: Memory,
+    /// Tenants, keys, URL tokens, sources, settings of tools, the installation's data key.
+    pub(crate) memory: Image,
     /// Whose ids are, and conversations that are known, as far as they were in memory.
     pub(crate) ledger: LedgerImage,
-    /// Wrapped data keys.
-    pub(crate) data_keys: Vec<SealedKey>,
-    /// Sealed credentials.
-    pub(crate) credentials: Vec<SealedCredential>,
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = out.debug_struct("Snapshot");
-        out.field("version", &self.version).field("at", &self.at).finish_non_exhaustive()
+        out.field("store_id", &self.store_id).field("at", &self.at).finish_non_exhaustive()
     }
 }
 
@@ -143,40 +132,12 @@ struct Content {
     format: u8,
     #[serde(rename = "mk")]
     mask_key: Octets<32>,
-    #[serde(rename = "n")]
-    version: u64,
     #[serde(rename = "at")]
     at: Timestamp,
     #[serde(rename = "m")]
     memory: Image,
     #[serde(rename = "l", default)]
     ledger: LedgerImage,
-    #[serde(rename = "dk", default)]
-    data_keys: Vec<KeyImage>,
-    #[serde(rename = "cr", default)]
-    credentials: Vec<CredentialImage>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeyImage {
-    #[serde(rename = "t")]
-    tenant: String,
-    #[serde(rename = "m")]
-    master: [u8; 8],
-    #[serde(rename = "w")]
-    wrapped: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CredentialImage {
-    #[serde(rename = "t")]
-    tenant: TenantId,
-    #[serde(rename = "n")]
-    name: String,
-    #[serde(rename = "s")]
-    sealed: Vec<u8>,
-    #[serde(rename = "at")]
-    updated_at: Timestamp,
 }
 
 /// The file.
@@ -184,8 +145,7 @@ pub(crate) struct CacheFile {
     path: PathBuf,
     /// Which database it is about: host, port and name, without any password.
     database: String,
-    seal: Seal,
-    open: Open,
+    seal: NodeSeal,
 }
 
 impl fmt::Debug for CacheFile {
@@ -211,8 +171,8 @@ enum Unusable {
 
 impl CacheFile {
     /// The file at `path`, about the database that is called so.
-    pub(crate) fn new(path: PathBuf, database: String, seal: Seal, open: Open) -> Self {
-        Self { path, database, seal, open }
+    pub(crate) fn new(path: PathBuf, database: String, seal: NodeSeal) -> Self {
+        Self { path, database, seal }
     }
 
     fn label(&self, store_id: Uuid) -> String {
@@ -224,31 +184,19 @@ impl CacheFile {
     /// # Errors
     ///
     /// What the file system says. The old file is there then.
-    pub(crate) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let keys = snapshot.data_keys.iter().map(|it| KeyImage {
-            tenant: it.tenant.clone(),
-            master: it.master,
-            wrapped: it.wrapped.clone(),
-        });
-        let credentials = snapshot.credentials.iter().map(|it| CredentialImage {
-            tenant: it.tenant.clone(),
-            name: it.name.clone(),
-            sealed: it.sealed.clone(),
-            updated_at: it.updated_at,
-        });
+    pub(crate) fn write(&self, snapshot: Snapshot) -> io::Result<()> {
+        let mask_key = snapshot.mask_key.expose().try_into();
+        let mask_key = mask_key.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let content = Content {
             format: FORMAT,
-            mask_key: Octets(snapshot.mask_key),
-            version: snapshot.version,
+            mask_key: Octets(mask_key),
             at: snapshot.at,
-            memory: snapshot.memory.image(),
-            ledger: snapshot.ledger.clone(),
-            data_keys: keys.collect(),
-            credentials: credentials.collect(),
+            memory: snapshot.memory,
+            ledger: snapshot.ledger,
         };
         let mut bytes = Vec::new();
         head::encode(&content, &mut bytes);
-        let sealed = (self.seal)(&self.label(snapshot.store_id), &bytes)?;
+        let sealed = (self.seal.seal)(&self.label(snapshot.store_id), &bytes)?;
         let whole = [MAGIC.as_slice(), snapshot.store_id.as_bytes(), &sealed].concat();
         file::replace(&self.path, &whole)
     }
@@ -285,31 +233,17 @@ impl CacheFile {
         let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Unusable::NoSuch)?;
         let (store_id, sealed) = rest.split_first_chunk::<16>().ok_or(Unusable::NoSuch)?;
         let store_id = Uuid::from_bytes(*store_id);
-        let opened = (self.open)(&self.label(store_id), sealed).ok_or(Unusable::Sealed)?;
+        let opened = (self.seal.open)(&self.label(store_id), sealed).ok_or(Unusable::Sealed)?;
         let content: Content = head::decode(&opened).map_err(|_| Unusable::Format)?;
         if content.format != FORMAT {
             return Err(Unusable::Format);
         }
-        let keys = content.data_keys.into_iter().map(|it| SealedKey {
-            tenant: it.tenant,
-            master: it.master,
-            wrapped: it.wrapped,
-        });
-        let credentials = content.credentials.into_iter().map(|it| SealedCredential {
-            tenant: it.tenant,
-            name: it.name,
-            sealed: it.sealed,
-            updated_at: it.updated_at,
-        });
         Ok(Snapshot {
             store_id,
-            mask_key: content.mask_key.0,
-            version: content.version,
+            mask_key: MaskKey::new(content.mask_key.0),
             at: content.at,
-            memory: content.memory.into(),
+            memory: content.memory,
             ledger: content.ledger,
-            data_keys: keys.collect(),
-            credentials: credentials.collect(),
         })
     }
 }

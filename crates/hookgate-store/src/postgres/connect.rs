@@ -56,10 +56,19 @@ impl PgSettings {
     /// A [`ConnectError`], whose text says what to do. [`ConnectError::may_pass`] says
     /// whether trying again is worth it.
     pub fn connect(&self, application: &'static str) -> Result<Client, ConnectError> {
+        if self.guard.is_closed() {
+            return Err(ConnectError::new(self.to_string(), ConnectFault::Unseen));
+        }
+        self.connect_first(application)
+    }
+
+    /// The same for who looks whether the database is back.
+    pub(crate) fn connect_first(&self, application: &'static str) -> Result<Client, ConnectError> {
         let mut client = self.open(application)?;
         self.check(&mut client)?;
         let failed = |error| ConnectError::of_driver(self.to_string(), error);
         client.batch_execute(&self.session()).map_err(failed)?;
+        self.guard.check(&mut client, || self.to_string())?;
         Ok(client)
     }
 

@@ -16,6 +16,7 @@ use hookgate_journal::Pending;
 use postgres::Client;
 use uuid::Uuid;
 
+use super::arrival;
 use super::batch::{self, Fate, Session};
 use super::fault::{ConnectError, ConnectFault};
 use super::large;
@@ -23,8 +24,9 @@ use super::outage::{DRAIN_BYTES_MAX, Purpose, Step, Why};
 use super::queue::{Call, Entry};
 use super::spool::{self, EntryBody, Place};
 use super::spooling::Spooling;
+use super::url::PgSettings;
 use super::writer::{Connect, Trouble, Writer, trouble_of};
-use crate::error::Unavailable;
+use crate::error::{OpenError, Unavailable};
 use crate::head::{self, SlimHead};
 use crate::layout::{EVENTS, UNPROVEN};
 use crate::ledger::Ledger;
@@ -47,6 +49,8 @@ pub(super) struct Drainer {
     pub(super) ledger: Ledger,
     /// Makes connections whose statements may take longer: nobody waits for them.
     pub(super) connect: Arc<Connect>,
+    /// What a node that began without the database has not done yet.
+    arriving: Option<PgSettings>,
     session: Option<Session>,
     /// An entry that was refused, and how often.
     stubborn: Option<(Uuid, u32)>,
@@ -61,12 +65,36 @@ enum Drained {
 
 impl Drainer {
     pub(super) fn new(spooling: Arc<Spooling>, ledger: Ledger, connect: Arc<Connect>) -> Self {
-        Self { spooling, ledger, connect, session: None, stubborn: None }
+        Self { spooling, ledger, connect, arriving: None, session: None, stubborn: None }
+    }
+
+    /// The same of a node that has not seen the database.
+    pub(super) fn arriving(self, settings: PgSettings) -> Self {
+        Self { arriving: Some(settings), ..self }
+    }
+
+    /// Does what a start does, if the database is there for the first time.
+    fn arrive(&mut self, writer: &Writer) -> Result<(), Why> {
+        let Some(settings) = &self.arriving else { return Ok(()) };
+        let last_seq = arrival::arrive(settings).map_err(|error| {
+            let OpenError::Postgres(cause) = &error else {
+                tracing::error!(error = %error, "PostgreSQL is there, and cannot be used");
+                return Why::Unreachable;
+            };
+            if !error.may_pass() {
+                tracing::error!(error = %cause, "PostgreSQL is there, and cannot be used");
+            }
+            why_unreachable(cause)
+        })?;
+        self.arriving = None;
+        writer.desk.note_listed(last_seq);
+        Ok(())
     }
 
     /// Looks whether the database is there and takes writes, and what others changed in it.
     fn look(&mut self, writer: &Writer) -> Result<(), Why> {
         self.session = None;
+        self.arrive(writer)?;
         let client = (self.connect)().map_err(|error| why_unreachable(&error))?;
         let mut session = batch::prepare(client).map_err(|error| why_of(&error))?;
         follow(&mut session.client, writer)?;
@@ -434,6 +462,7 @@ pub(super) fn why_unreachable(error: &io::Error) -> Why {
         Some(ConnectFault::ReadOnly) => Why::ReadOnly,
         Some(ConnectFault::Silent) => Why::Slow,
         Some(ConnectFault::Busy) => Why::FailingOver,
+        Some(ConnectFault::OtherStore) => Why::OtherStore,
         _ => Why::Unreachable,
     }
 }

@@ -231,6 +231,12 @@ impl Eraser {
 impl Erasing for Eraser {
     fn finish_all(&self) -> Result<(), Stop> {
         let _turn = lock(&self.turn);
+        if self.registry.shared().is_away() {
+            // It is said already, and looked again in a moment.
+            return Err(Stop::Elsewhere);
+        }
+        // Of a node that began while the database was away.
+        self.registry.finish_removals().map_err(Stop::Registry)?;
         // The lock is taken after a look that costs less.
         if self.registry.running_erasures().map_err(Stop::Registry)?.is_empty() {
             return Ok(());

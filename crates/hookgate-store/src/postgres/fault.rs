@@ -100,6 +100,16 @@ pub enum ConnectFault {
         "its encoding is not UTF8: create the database with ENCODING 'UTF8' TEMPLATE template0"
     )]
     NotUtf8,
+    /// It is the database of another store, or an empty one.
+    #[error(
+        "it holds another store than this node began with, or none: nothing is written to it. \
+         Bring the database back that was there, or start with the new one and another folder \
+         for the spool"
+    )]
+    OtherStore,
+    /// This node began without it and has not seen it yet.
+    #[error("it was not seen yet since this node started")]
+    Unseen,
     /// Something else, in the server's words.
     #[error("it refuses")]
     Other,
@@ -128,8 +138,8 @@ impl ConnectError {
     /// Whether it may pass without anybody's doing: an outage, not a mistake.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        use ConnectFault::{Busy, Full, ReadOnly, Silent, Unreachable};
-        matches!(self.fault, Unreachable | Silent | Busy | Full | ReadOnly)
+        use ConnectFault::{Busy, Full, ReadOnly, Silent, Unreachable, Unseen};
+        matches!(self.fault, Unreachable | Silent | Busy | Full | ReadOnly | Unseen)
     }
 }
 

@@ -7,9 +7,10 @@
 //! requests), `recordings.rs` (what is fetched).
 
 mod append;
+mod arrival;
 mod batch;
-#[cfg_attr(not(test), expect(dead_code, reason = "no node has a spool yet"))]
 pub(crate) mod cached;
+mod caching;
 mod check;
 mod connect;
 mod conversations;
@@ -20,11 +21,13 @@ mod erase;
 mod fault;
 mod file;
 mod folded;
+pub(crate) mod guard;
 mod large;
 pub(crate) mod listen;
 pub(crate) mod migrations;
 mod opening;
 mod outage;
+mod owner;
 mod pieces;
 mod pool;
 mod query;
@@ -37,7 +40,6 @@ mod rings;
 mod role;
 mod seed;
 mod spans;
-#[expect(dead_code, reason = "no node has a spool yet")]
 mod spool;
 mod spooling;
 mod statement;
@@ -52,6 +54,7 @@ mod writer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -76,7 +79,7 @@ pub use self::role::{APP_ROLE, RoleError, ensure_role};
 pub use self::seed::{
     SEED_INTEGRATIONS_MAX, SeedError, SeedIntegration, SeedIntegrations, seed_integrations,
 };
-pub use self::spool::{SpoolContents, look_at_spool};
+pub use self::spool::{SPOOL_BYTES_MIN, SpoolContents, look_at_spool};
 pub(crate) use self::statement::storable;
 pub use self::url::{PgSettings, PgUrlError, is_url};
 pub(crate) use self::writer::Connect;
@@ -118,6 +121,8 @@ struct Inner {
     space: Space,
     volatile: Option<&'static str>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped, the thread that writes the cache down ends.
+    caching: Mutex<Option<Sender<()>>>,
     /// Hears what other nodes change.
     listener: Mutex<Option<Listener>>,
     /// For who reads, decides and erases.
@@ -209,6 +214,7 @@ impl Inner {
     fn close(&self) {
         self.keeper.stop();
         self.folder.stop();
+        drop(lock(&self.caching).take());
         self.recordings.close();
         drop(lock(&self.listener).take());
         self.desk.queue.close();

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use tokio::sync::watch;
 
+use super::arrival::{self, Beginning};
+use super::cached::CacheFile;
+use super::caching::Caching;
 use super::counters::Counters;
 use super::drain::Drainer;
 use super::erase::Eraser;
@@ -17,7 +21,7 @@ use super::queue::Queue;
 use super::recordings::Recordings;
 use super::spooling::Spooling;
 use super::writer::{Connect, Desk, Writer};
-use super::{End, Inner, Node, PgSettings, large, rings};
+use super::{End, Inner, Node, PgSettings, rings};
 use crate::blobs::Blobs;
 use crate::error::OpenError;
 use crate::keeper::Keeper;
@@ -26,9 +30,11 @@ use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::peers::{Peers, Shares};
 use crate::random::Random;
-use crate::registry::Registry;
 use crate::space::{self, Space};
 use crate::store::Wake;
+
+/// What the node begins with when its database is away, in its folder.
+const CACHE: &str = "cache";
 
 impl Node {
     /// Opens a node, with the tables if nobody made them yet. Blocks, and must not be called
@@ -42,7 +48,6 @@ impl Node {
         options: Options,
         wake: Wake,
     ) -> Result<Self, OpenError> {
-        let registry = Registry::open_postgres(settings)?;
         let folder = &settings.node_folder;
         let connect = connector(settings.clone(), "events");
         let layout = Layout::new(folder);
@@ -56,23 +61,25 @@ impl Node {
         let recordings =
             Recordings::open(&layout).map_err(failed("opening", layout.recordings().root()))?;
         let random = Random::new().map_err(failed("drawing a number for", folder))?;
-        let (last_seq, orphans) = first_look(&connect)?;
-        if orphans > 0 {
-            tracing::info!(
-                pieces = orphans,
-                "large bodies of requests that were never accepted were removed"
-            );
-        }
+        let cache = settings
+            .spool
+            .as_ref()
+            .and(options.node_seal.clone())
+            .map(|seal| CacheFile::new(folder.join(CACHE), settings.to_string(), seal));
+        let Beginning { registry, last_seq } =
+            arrival::begin(settings, cache.as_ref(), options.start_wait)?;
         let spooling = match &settings.spool {
             None => None,
             Some(folder) => {
                 let wake = Arc::clone(&wake);
                 let spooling = Spooling::open(folder, &options, wake, registry.clone())?;
-                spooling.seen();
+                if last_seq.is_some() {
+                    spooling.seen();
+                }
                 Some(Arc::new(spooling))
             }
         };
-        let (listed, _) = watch::channel(last_seq);
+        let (listed, _) = watch::channel(last_seq.unwrap_or(0));
         let desk = Arc::new(Desk {
             queue: Queue::new(options.pending_bytes_max, options.gather),
             registry: registry.clone(),
@@ -92,10 +99,16 @@ impl Node {
             Some(_) => connector(settings.clone().answering_within(STATEMENT_MAX), "events"),
         };
         let writer = Writer::new(Arc::clone(&desk), quick, options.unproven);
-        let drainer = spooling.map(|spooling| {
+        let drainer = spooling.clone().map(|spooling| {
             let patient = settings.clone().answering_within(DRAIN_MAX);
-            Drainer::new(spooling, ledger.clone(), connector(patient, "spool"))
+            let drainer = Drainer::new(spooling, ledger.clone(), connector(patient, "spool"));
+            if last_seq.is_some() { drainer } else { drainer.arriving(settings.clone()) }
         });
+        let caching = cache.zip(spooling).map(|(file, spooling)| {
+            let registry = registry.clone();
+            Caching { file, registry, spooling }
+        });
+        let (caching_ends, ends) = channel();
         let pool = Pool::new(Arc::clone(&connect));
         let listener = registry
             .listen_with(settings, {
@@ -122,6 +135,7 @@ impl Node {
             space,
             volatile: space::volatile(folder),
             threads: Mutex::default(),
+            caching: Mutex::new(Some(caching_ends)),
             listener: Mutex::new(Some(listener)),
             pool,
             folder: conversations,
@@ -130,18 +144,30 @@ impl Node {
         });
         // From here on, what was started ends with the node.
         let node = Self { _end: Arc::new(End(Arc::clone(&inner))), inner };
-        let inner = Arc::clone(&node.inner);
-        let of_ring = move || rings::run(&inner);
+        node.run(writer, drainer, caching.map(|it| (it, ends)))
+            .map_err(failed("starting a thread for", folder))?;
+        Ok(node)
+    }
+
+    /// Starts the threads.
+    fn run(
+        &self,
+        writer: Writer,
+        drainer: Option<Drainer>,
+        caching: Option<(Caching, Receiver<()>)>,
+    ) -> std::io::Result<()> {
         let committing = move || match drainer {
             None => writer.run(),
             Some(drainer) => writer.run_with(drainer),
         };
-        node.start("append", committing).map_err(failed("starting a thread for", folder))?;
-        node.start("refused", of_ring).map_err(failed("starting a thread for", folder))?;
-        let following = Arc::clone(&node.inner.folder);
-        node.start("conversations", move || following.run())
-            .map_err(failed("starting a thread for", folder))?;
-        Ok(node)
+        self.start("append", committing)?;
+        let inner = Arc::clone(&self.inner);
+        self.start("refused", move || rings::run(&inner))?;
+        if let Some((caching, ends)) = caching {
+            self.start("cache", move || caching.run(&ends))?;
+        }
+        let following = Arc::clone(&self.inner.folder);
+        self.start("conversations", move || following.run())
     }
 
     fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
@@ -157,17 +183,4 @@ fn connector(settings: PgSettings, application: &'static str) -> Arc<Connect> {
         let away = |error| std::io::Error::new(std::io::ErrorKind::NotConnected, error);
         settings.connect(application).map_err(away)
     })
-}
-
-/// The last place that was given; removes large bodies that nobody has, too.
-fn first_look(connect: &Arc<Connect>) -> Result<(u64, u64), OpenError> {
-    let mut client = connect().map_err(OpenError::Postgres)?;
-    let failed = |error: postgres::Error| OpenError::Postgres(std::io::Error::other(error));
-    let row = large::transact(&mut client, |client| {
-        client.query_opt("SELECT n FROM versions WHERE topic = 'events'", &[])
-    });
-    let row = row.map_err(failed)?;
-    let last: i64 = row.map_or(Ok(0), |it| it.try_get(0)).map_err(failed)?;
-    let orphans = large::remove_orphans(&mut client).map_err(failed)?;
-    Ok((u64::try_from(last).unwrap_or(0), orphans))
 }

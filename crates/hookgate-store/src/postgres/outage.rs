@@ -63,6 +63,8 @@ pub(crate) enum Why {
     ReadOnly,
     /// It is starting, stopping, or handing over to another server.
     FailingOver,
+    /// It is the database of another store.
+    OtherStore,
 }
 
 impl Why {
@@ -74,6 +76,7 @@ impl Why {
             Self::Slow => "slow",
             Self::ReadOnly => "read_only",
             Self::FailingOver => "failing_over",
+            Self::OtherStore => "other_store",
         }
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Pieces {
     at: usize,
     /// Where in the whole that piece ends.
     read: u64,
+    /// The byte to go on with, if that is not the next one.
+    first: u64,
 }
 
 impl Pieces {
@@ -92,33 +94,44 @@ impl Pieces {
             return Err(ReadError::Damaged);
         }
         let pool = pool.clone();
-        Ok(Some(Self { pool, of, size, last: None, piece: Vec::new(), at: 0, read: 0 }))
+        Ok(Some(Self { pool, of, size, last: None, piece: Vec::new(), at: 0, read: 0, first: 0 }))
     }
 
     /// Begins again with the first byte.
     pub(crate) fn rewind(&mut self) {
-        (self.last, self.at, self.read) = (None, 0, 0);
+        self.go_to(0);
+    }
+
+    /// Goes on with the byte at `first`. Asks nobody: who reads is where it may block.
+    pub(crate) fn go_to(&mut self, first: u64) {
+        (self.last, self.at, self.read, self.first) = (None, 0, 0, first);
         self.piece.clear();
     }
 
-    /// Goes on with the byte at `first`: of what is before it no more is read than its piece.
-    pub(crate) fn go_to(&mut self, first: u64) -> io::Result<()> {
-        self.rewind();
+    /// Passes what is before the first byte, of which no more is read than its own piece.
+    fn pass(&mut self) -> io::Result<()> {
         let (of, (table, key)) = (self.of, self.of.place());
         let select =
             format!("SELECT n, octet_length(bytes) FROM {table} WHERE {key} = $1 ORDER BY n");
         let rows = self.ask(|client| Ok(of.with(|id| client.query(&select, &[id]))?))?;
+        let mut end = 0_u64;
+        let mut last = None;
         for row in rows {
             let length: i32 = row.try_get(1).map_err(io::Error::other)?;
-            let end = self.read.saturating_add(unsigned(length.into()));
-            if end > first {
+            let next = end.saturating_add(unsigned(length.into()));
+            if next > self.first {
                 break;
             }
-            self.last = Some(row.try_get(0).map_err(io::Error::other)?);
-            self.read = end;
+            (last, end) = (Some(row.try_get(0).map_err(io::Error::other)?), next);
         }
-        let rest = first.saturating_sub(self.read);
-        io::copy(&mut self.take(rest), &mut io::sink()).map(drop)
+        let rest = self.first.saturating_sub(end);
+        (self.last, self.read) = (last, end);
+        if rest > 0 && end < self.size {
+            self.next_piece()?;
+            self.at = usize::try_from(rest).unwrap_or(usize::MAX);
+        }
+        self.first = 0;
+        Ok(())
     }
 
     fn next_piece(&mut self) -> io::Result<()> {
@@ -143,6 +156,9 @@ impl Pieces {
 
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.first > 0 {
+            self.pass()?;
+        }
         while self.at >= self.piece.len() {
             if self.read >= self.size {
                 return Ok(0);

@@ -56,7 +56,7 @@ use crate::{layout, lock, space};
 pub(crate) const SPOOL_BYTES_MAX: u64 = 4 << 30;
 
 /// The least that it may hold, in bytes: a few of the largest bodies, or a thousand events.
-pub(crate) const SPOOL_BYTES_MIN: u64 = 64 << 20;
+pub const SPOOL_BYTES_MIN: u64 = 64 << 20;
 
 /// What is set aside for the head of a request whose body is still to come, in bytes: more
 /// than the headers of nearly all.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::outage::{HAND_OVER_MAX, Moment, Outage, Purpose, Route, State, Statement, Step, Why};
+use super::owner;
 use super::queue::{Entry, Queue};
 use super::spool::{Appending, KeptBody, NewBody, NewEntry, SPOOL_BYTES_MAX, Spool, SpoolOptions};
 use crate::error::{OpenError, Unavailable};
@@ -70,7 +71,9 @@ impl Spooling {
             wake,
         };
         let (spool, _) = Spool::open(folder, settings)?;
+        owner::claim(folder, registry.store_id(), spool.len())?;
         registry.shared().use_spool();
+        registry.shared().set_away(true);
         Ok(Self {
             spool,
             outage: Mutex::new(Outage::new(Moment::ZERO)),
@@ -94,7 +97,15 @@ impl Spooling {
         drop(outage);
         match (before, after) {
             (State::Live | State::Draining, State::Spooling(why)) => {
+                if why == Why::OtherStore {
+                    self.say_other_store();
+                }
                 tracing::warn!(why = why.name(), "PostgreSQL is away: events go into the spool");
+            }
+            (State::Spooling(before), State::Spooling(Why::OtherStore))
+                if before != Why::OtherStore =>
+            {
+                self.say_other_store();
             }
             (State::Spooling(_), State::Draining) if !self.spool.is_empty() => {
                 let entries = self.spool.len();
@@ -104,6 +115,14 @@ impl Spooling {
             _ => {}
         }
         done
+    }
+
+    fn say_other_store(&self) {
+        tracing::error!(
+            entries = self.spool.len(),
+            "the database that answers holds another store than this node began with: the spool \
+             is kept, and nothing of it goes there; bring the right database back"
+        );
     }
 
     /// Whether events go to the database now.
@@ -219,7 +238,7 @@ impl Spooling {
         kept: Option<KeptBody>,
     ) -> Result<Appending, Unavailable> {
         let wait = entry.wait.as_deref().ok_or(Unavailable::Failed)?;
-        self.append(&NewEntry::stored(entry.id, entry.at, &entry.head, wait), &entry.payload, kept)
+        self.append(&NewEntry::stored(entry.at, &entry.head, wait), &entry.payload, kept)
     }
 
     /// The same for what is encoded already.

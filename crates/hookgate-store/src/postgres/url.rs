@@ -13,6 +13,7 @@ use std::time::Duration;
 use hookgate_core::secret::Secret;
 use percent_encoding::percent_decode_str;
 
+use super::guard::Guard;
 use super::tls::{Roots, TlsMode};
 
 /// How a URL of PostgreSQL begins.
@@ -89,6 +90,8 @@ pub struct PgSettings {
     pub(super) answer_max: Duration,
     /// Whether it was proven that a connection keeps its session.
     pub(super) has_sessions: Arc<AtomicBool>,
+    /// Where connections may lead.
+    pub(crate) guard: Arc<Guard>,
     /// The folder of what belongs to this node alone: tokens, caches, the spool.
     pub node_folder: PathBuf,
     /// Where events wait while the database is away; nowhere if there is no disk to trust.
@@ -375,6 +378,7 @@ impl Parts {
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             answer_max: ANSWER_MAX,
             has_sessions: Arc::default(),
+            guard: Arc::default(),
             node_folder: PathBuf::from("hookgate.data"),
             spool: None,
         };

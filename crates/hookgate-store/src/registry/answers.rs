@@ -145,10 +145,10 @@ impl Registry {
             }
             let delete = "DELETE FROM answers WHERE at <= ?1";
             connection.prepare_cached(delete)?.execute([expired(now)])?;
-            if let Some(found) = find(connection, &key, now)? {
-                if found.of(&request)?.status != RUNNING {
-                    return Ok(((), Vec::new()));
-                }
+            if let Some(found) = find(connection, &key, now)?
+                && found.of(&request)?.status != RUNNING
+            {
+                return Ok(((), Vec::new()));
             }
             // The claim of whoever carried it out, or one that is too old.
             connection.prepare_cached("DELETE FROM answers WHERE key = ?1")?.execute([key])?;

@@ -9,7 +9,8 @@ use hookgate_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::memory::Memory;
-use super::{Quota, SourceRow, Tenant, UrlToken};
+use super::sealed::INSTALLATION;
+use super::{Quota, SealedKey, SourceRow, Tenant, UrlToken};
 use crate::head::Octets;
 
 /// What requests ask of the registry.
@@ -26,6 +27,17 @@ pub(crate) struct Image {
     sources: Vec<SourceImage>,
     #[serde(rename = "o")]
     tool_settings: Vec<(TenantId, String)>,
+    #[serde(rename = "ik")]
+    installation_key: Option<KeyImage>,
+}
+
+/// The data key of the installation, wrapped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeyImage {
+    #[serde(rename = "m")]
+    master: [u8; 8],
+    #[serde(rename = "w")]
+    wrapped: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,12 +119,15 @@ impl Memory {
             created_at: it.created_at,
         });
         let settings = self.tool_settings.iter();
+        let key = self.installation_key.as_ref();
         Image {
             tenants: tenants.collect(),
             keys: self.keys.iter().map(|(digest, it)| (Octets(*digest), it.clone())).collect(),
             tokens: tokens.collect(),
             sources: sources.collect(),
             tool_settings: settings.map(|(id, it)| (id.clone(), it.to_string())).collect(),
+            installation_key: key
+                .map(|it| KeyImage { master: it.master, wrapped: it.wrapped.clone() }),
         }
     }
 }
@@ -160,6 +175,11 @@ impl From<Image> for Memory {
         }
         let settings = image.tool_settings.into_iter();
         memory.tool_settings.extend(settings.map(|(id, it)| (id, Arc::from(it))));
+        memory.installation_key = image.installation_key.map(|it| SealedKey {
+            tenant: INSTALLATION.to_owned(),
+            master: it.master,
+            wrapped: it.wrapped,
+        });
         memory
     }
 }
@@ -202,6 +222,8 @@ pub(crate) mod tests {
         };
         memory.sources.insert("mine".to_owned(), source);
         memory.tool_settings.insert(acme, Arc::from("{}"));
+        memory.installation_key =
+            Some(SealedKey { tenant: String::new(), master: [4; 8], wrapped: vec![5; 40] });
         memory
     }
 
@@ -216,5 +238,6 @@ pub(crate) mod tests {
         assert_eq!(again.tokens, memory.tokens);
         assert_eq!(again.sources, memory.sources);
         assert_eq!(again.tool_settings, memory.tool_settings);
+        assert_eq!(again.installation_key, memory.installation_key);
     }
 }

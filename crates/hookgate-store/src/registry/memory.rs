@@ -1,6 +1,7 @@
 //! What requests ask of the registry, in memory: tenants, digests of keys and URL tokens,
-//! sources, settings of tools. Loaded when the store opens, changed with each committed change.
-//! Sealed credentials are there from when they were first asked for until they change.
+//! sources, settings of tools, the installation's own data key. Loaded when the store opens,
+//! changed with each committed change. Sealed credentials are there from when they were first
+//! asked for until they change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::TenantId;
 
 use super::sealed::Remembered;
-use super::{SourceRow, Tenant, UrlToken, keys, sources, tenants, tokens, tool_settings};
+use super::{
+    SealedKey, SourceRow, Tenant, UrlToken, keys, sealed, sources, tenants, tokens, tool_settings,
+};
 
 /// A committed change.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(crate) enum Effect {
     Conversation(&'static str, String),
     /// A tenant has these settings of its tools, or none any more.
     ToolSettings(TenantId, Option<Arc<str>>),
+    /// The installation's own data key is there, or is wrapped by another master key.
+    InstallationKey(SealedKey),
     /// A credential of a tenant was set or removed, or its data key is another.
     Sealed(String),
 }
@@ -57,6 +62,9 @@ pub(crate) struct Memory {
     pub(super) tokens: HashMap<[u8; 32], Arc<UrlToken>>,
     pub(super) sources: BTreeMap<String, SourceRow>,
     pub(super) tool_settings: HashMap<TenantId, Arc<str>>,
+    /// What opens the secrets of sources. Keys of tenants are not here: who erases a tenant
+    /// erases its key, wherever it is.
+    pub(super) installation_key: Option<SealedKey>,
     pub(super) sealed: Remembered,
 }
 
@@ -74,6 +82,7 @@ impl Memory {
             memory.sources.insert(source.name.clone(), source);
         }
         memory.tool_settings.extend(tool_settings::load(connection)?);
+        memory.installation_key = sealed::find_key(connection, sealed::INSTALLATION)?;
         Ok(memory)
     }
 
@@ -117,6 +126,7 @@ impl Memory {
             Effect::ToolSettings(tenant, None) => {
                 self.tool_settings.remove(&tenant);
             }
+            Effect::InstallationKey(key) => self.installation_key = Some(key),
             Effect::Sealed(tenant) => self.sealed.forget(&tenant),
             Effect::Binding(..) | Effect::Conversation(..) => {}
         }

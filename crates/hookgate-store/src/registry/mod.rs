@@ -108,7 +108,9 @@ use crate::index::pool::Pool;
 use crate::layout::Shelf;
 use crate::ledger::{HasFailed, Known};
 use crate::lock;
+use crate::postgres::cached::Snapshot;
 use crate::random;
+use crate::rejections::now;
 use crate::scrub::Scrubber;
 
 /// The registry. Clones share it.
@@ -128,6 +130,8 @@ pub(crate) struct Shared {
     /// For pages of lists, so that a long one keeps no request waiting.
     lists: Mutex<Connection>,
     memory: RwLock<Memory>,
+    /// Grows with each change of what is in `memory`.
+    changes: AtomicU64,
     has_tenants: AtomicBool,
     sources_version: watch::Sender<u64>,
     /// Grows with each change of the destinations.
@@ -171,6 +175,24 @@ impl Registry {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Grows with each change of what [`Self::snapshot`] has of tenants, keys and sources.
+    pub(crate) fn changes(&self) -> u64 {
+        self.shared.changes.load(Ordering::Acquire)
+    }
+
+    /// What is known now, to be written down.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let shared = &self.shared;
+        let known = lock(&shared.known);
+        Snapshot {
+            store_id: shared.store_id,
+            mask_key: shared.mask_key.clone(),
+            at: now(),
+            memory: shared.memory().image(),
+            ledger: known.image(),
+        }
     }
 
     /// Says where adopted conversations are, and how to learn that an event which has its
@@ -310,6 +332,7 @@ impl Shared {
                 known.note(&effect);
                 memory.apply(effect);
             }
+            self.changes.fetch_add(1, Ordering::Release);
             self.has_tenants.store(!memory.tenants.is_empty(), Ordering::Release);
         }
         if are_sources {
@@ -331,8 +354,13 @@ impl Shared {
         self.has_spool.load(Ordering::Acquire)
     }
 
+    /// Whether the database is away, and nobody waits for it.
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Acquire)
+    }
+
     fn check_there(&self) -> Result<(), sql::Error> {
-        if self.is_away.load(Ordering::Acquire) {
+        if self.is_away() {
             return Err(sql::Error::Away("it is away, and the spool is in use".to_owned()));
         }
         Ok(())

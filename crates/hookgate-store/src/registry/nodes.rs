@@ -44,6 +44,10 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
+    /// Numbers that no database has: what is in memory was written down at some time, and is
+    /// read anew as soon as there is a database.
+    const OLD: Self = Self { registry: -1, bindings: -1, destinations: -1 };
+
     /// The numbers in the database.
     pub(super) fn read(connection: &Connection) -> Result<Self, Error> {
         let mut select = connection.prepare_cached("SELECT topic, n FROM versions")?;
@@ -78,9 +82,12 @@ impl Versions {
 pub(crate) struct Nodes {
     versions: Mutex<Versions>,
     began: Instant,
-    /// When the versions were last seen, in milliseconds since it began.
+    /// When the versions were last seen, in milliseconds since it began; or [`NEVER`].
     seen: AtomicU64,
 }
+
+/// The versions were not seen yet.
+const NEVER: u64 = u64::MAX;
 
 impl Nodes {
     pub(super) fn new(versions: Versions) -> Self {
@@ -88,15 +95,21 @@ impl Nodes {
         Self { versions, began: Instant::now(), seen: AtomicU64::new(0) }
     }
 
+    /// Of a node that begins without its database.
+    pub(super) fn unseen() -> Self {
+        Self { seen: AtomicU64::new(NEVER), ..Self::new(Versions::OLD) }
+    }
+
     /// Whether what is in memory of whose an id is can be relied on.
     pub(crate) fn is_fresh(&self) -> bool {
-        let seen = Duration::from_millis(self.seen.load(Ordering::Acquire));
-        self.began.elapsed().saturating_sub(seen) <= FRESH_MAX
+        let seen = self.seen.load(Ordering::Acquire);
+        seen != NEVER
+            && self.began.elapsed().saturating_sub(Duration::from_millis(seen)) <= FRESH_MAX
     }
 
     fn note_seen(&self, at: Instant) {
         let since = at.saturating_duration_since(self.began).as_millis();
-        self.seen.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
+        self.seen.store(u64::try_from(since).unwrap_or(0), Ordering::Release);
     }
 
     /// Takes over what this node's own change was counted as.
@@ -200,8 +213,11 @@ impl Shared {
             let mut known = lock(&self.known);
             let mut memory = self.memory_mut();
             known.forget_all();
-            let are_sources = memory.sources != fresh.sources;
+            // Another wrapping of the key may open what did not open before.
+            let are_sources = memory.sources != fresh.sources
+                || memory.installation_key != fresh.installation_key;
             *memory = fresh;
+            self.changes.fetch_add(1, Ordering::Release);
             self.has_tenants.store(!memory.tenants.is_empty(), Ordering::Release);
             are_sources
         };
@@ -228,6 +244,10 @@ mod tests {
         let long_ago = Instant::now().checked_sub(FRESH_MAX * 2).unwrap();
         let nodes = Nodes { began: long_ago, ..Nodes::new(Versions::default()) };
         assert!(!nodes.is_fresh());
+        nodes.note_seen(Instant::now());
+        assert!(nodes.is_fresh());
+        let nodes = Nodes::unseen();
+        assert!(!nodes.is_fresh(), "it began without its database");
         nodes.note_seen(Instant::now());
         assert!(nodes.is_fresh());
     }

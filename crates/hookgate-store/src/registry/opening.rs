@@ -55,6 +55,7 @@ impl Opened {
             lists: Mutex::new(self.lists),
             has_tenants: AtomicBool::new(!self.memory.tenants.is_empty()),
             memory: RwLock::new(self.memory),
+            changes: AtomicU64::new(0),
             sources_version: watch::Sender::new(0),
             destinations_version: watch::Sender::new(0),
             deliveries_version: watch::Sender::new(0),

@@ -23,6 +23,8 @@ pub const CREDENTIALS_PER_TENANT_MAX: u64 = 1_000;
 /// The longest sealed value, in bytes: one of 64 KiB, and what sealing adds.
 pub const SEALED_BYTES_MAX: usize = 128 << 10;
 
+/// The "tenant" whose data key is the installation's own. No tenant's id is empty.
+pub(super) const INSTALLATION: &str = "";
 /// Credentials that are remembered: as many as tenants are called at the same time. Past this
 /// all are forgotten.
 const REMEMBERED_MAX: usize = 1_024;
@@ -72,12 +74,17 @@ impl fmt::Debug for SealedCredential {
 }
 
 impl Registry {
-    /// A data key; that of the installation under an empty name.
+    /// A data key; that of the installation under an empty name, from memory.
     ///
     /// # Errors
     ///
     /// [`RegistryError::Unavailable`].
     pub async fn data_key(&self, tenant: &str) -> Result<Option<SealedKey>, RegistryError> {
+        if tenant == INSTALLATION
+            && let Some(key) = self.installation_key()
+        {
+            return Ok(Some(key));
+        }
         let tenant = tenant.to_owned();
         self.read("reading a data key", move |connection| Ok(find_key(connection, &tenant)?)).await
     }
@@ -97,10 +104,29 @@ impl Registry {
                 "INSERT INTO data_keys (tenant, master, wrapped) VALUES (?1, ?2, ?3)",
                 params![key.tenant, key.master, key.wrapped],
             )?;
-            let effect = Effect::Sealed(key.tenant.clone());
-            Ok((key, vec![effect]))
+            let effects = effects_of(&key);
+            Ok((key, effects))
         })
         .await
+    }
+
+    /// The data keys that are known; all of them, unless the database is away that nodes
+    /// share: then that of the installation.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unavailable`]: files cannot be read.
+    pub async fn known_data_keys(&self) -> Result<Vec<SealedKey>, RegistryError> {
+        match self.data_keys().await {
+            Err(RegistryError::Unavailable { .. }) if self.shared.has_others() => {
+                Ok(self.installation_key().into_iter().collect())
+            }
+            read => read,
+        }
+    }
+
+    fn installation_key(&self) -> Option<SealedKey> {
+        self.shared.memory().installation_key.clone()
     }
 
     /// All data keys, by tenant.
@@ -134,7 +160,7 @@ impl Registry {
             if replaced == 0 {
                 return Err(RegistryError::NotFound.into());
             }
-            Ok(((), vec![Effect::Sealed(key.tenant)]))
+            Ok(((), effects_of(&key)))
         })
         .await
     }
@@ -325,7 +351,16 @@ fn check_sealed(sealed: &[u8]) -> Result<(), RegistryError> {
     Err(RegistryError::Invalid("the value is too long"))
 }
 
-fn find_key(connection: &Connection, tenant: &str) -> Result<Option<SealedKey>, sql::Error> {
+/// What a change of a data key changes in memory.
+fn effects_of(key: &SealedKey) -> Vec<Effect> {
+    let own = (key.tenant == INSTALLATION).then(|| Effect::InstallationKey(key.clone()));
+    own.into_iter().chain([Effect::Sealed(key.tenant.clone())]).collect()
+}
+
+pub(super) fn find_key(
+    connection: &Connection,
+    tenant: &str,
+) -> Result<Option<SealedKey>, sql::Error> {
     let select = "SELECT tenant, master, wrapped FROM data_keys WHERE tenant = ?1";
     connection.prepare_cached(select)?.query_row([tenant], key).optional()
 }

@@ -76,7 +76,7 @@ impl Error {
 
 /// Without a code nobody answered. With one: it is stopping, is not the one that writes any
 /// more, or the line is cut.
-fn is_lost(error: &postgres::Error) -> bool {
+pub(crate) fn is_lost(error: &postgres::Error) -> bool {
     let Some(code) = error.code() else { return true };
     matches!(
         *code,

@@ -364,12 +364,17 @@ fn open_store(config: &Config, handle: Handle) -> anyhow::Result<Store> {
     let wake: Wake = Arc::new(move |wakers: Vec<Waker>| {
         handle.spawn(async move { wakers.into_iter().for_each(Waker::wake) });
     });
-    let options = config.store.options.clone();
+    let mut options = config.store.options.clone();
     match &config.store.place {
         Place::Folder(path) => Store::open(path, options, wake)
             .with_context(|| format!("cannot open the store in {}", path.display())),
-        Place::Postgres(settings) => Store::open_postgres(settings, options, wake)
-            .with_context(|| format!("cannot open the store in {settings}")),
+        Place::Postgres(settings) => {
+            // Where there is no key, `House::secrets` says so.
+            let keys = master::find(config.master_keys.as_deref(), &config.store.path)?;
+            options.node_seal = keys.map(master::node_seal);
+            Store::open_postgres(settings, options, wake)
+                .with_context(|| format!("cannot open the store in {settings}"))
+        }
     }
 }
 

@@ -79,10 +79,7 @@ fn check(place: &Place, as_json: bool) -> anyhow::Result<Outcome> {
 fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     let is_folder = matches!(place, Place::Folder(_));
     // In a database each record is an event.
-    let records = match is_folder {
-        true => format!("{} records, ", report.records),
-        false => String::new(),
-    };
+    let records = if is_folder { format!("{} records, ", report.records) } else { String::new() };
     line(format_args!(
         "{records}{} events, {} large bodies, {} bytes read.",
         report.events, report.blobs, report.bytes
@@ -91,46 +88,49 @@ fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
         line(format_args!("  {}", hookgate_core::mask::visible(detail)))?;
     }
     if report.unfinished > 0 {
-        line(match is_folder {
-            true => format!(
+        line(if is_folder {
+            format!(
                 "{} bytes behind the end were being written, or never finished: no fault.",
                 report.unfinished
-            ),
-            false => format!(
+            )
+        } else {
+            format!(
                 "{} bytes of large bodies are on their way, or were never finished: no fault.",
                 report.unfinished
-            ),
+            )
         })?;
     }
     if report.has_no_index {
         line("There is no index: the next start makes it.")?;
     }
     if report.misindexed > 0 {
-        line(match is_folder {
-            true => format!(
+        line(if is_folder {
+            format!(
                 "{} events are not in the index as they are in the journal: stop the gateway and \
                  run `hookgate store rebuild`.",
                 report.misindexed
-            ),
-            false => format!(
+            )
+        } else {
+            format!(
                 "{} rows of events are not what was written: something else than hookgate \
                  changed the tables. Find out what, and restore them from a backup.",
                 report.misindexed
-            ),
+            )
         })?;
     }
     if report.corrupt > 0 || report.bad_blobs > 0 {
-        line(match is_folder {
-            true => format!(
+        line(if is_folder {
+            format!(
                 "{} places and {} large bodies are damaged: look after the disk, and restore what \
                  is missing from a backup.",
                 report.corrupt, report.bad_blobs
-            ),
-            false => format!(
+            )
+        } else {
+            format!(
                 "{} events and {} large bodies are damaged: look after the database's disk, and \
                  restore what is missing from a backup.",
                 report.corrupt, report.bad_blobs
-            ),
+            )
         })?;
     }
     if report.is_clean() {

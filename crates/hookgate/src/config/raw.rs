@@ -76,6 +76,10 @@ pub(crate) struct RawStore {
     pub(crate) folder: Option<String>,
     /// Where events wait while the database is away, or `off`.
     pub(crate) spool: Option<String>,
+    /// What may wait there.
+    pub(crate) spool_bytes: Option<Bytes>,
+    /// How long a start waits for a database that is away.
+    pub(crate) start_seconds: Option<u64>,
     /// What is kept of accepted requests without proof.
     pub(crate) unproven: RawRing,
     /// What is kept of refused requests.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use hookgate_store::{Options, PgSettings, Ring, is_url};
+use hookgate_store::{Options, PgSettings, Ring, SPOOL_BYTES_MIN, START_WAIT, is_url};
 use serde::Deserialize;
 
 use super::raw::{RawRing, RawStore};
@@ -12,6 +13,9 @@ use crate::environment::Environment;
 
 /// The spool's folder, in the node's, if nobody says otherwise.
 const SPOOL: &str = "spool";
+
+/// The longest that a start may wait for a database: beyond, nobody knows that it does.
+const START_WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// Where the store is, as somebody wrote it: it may hold the password of a database, so it
 /// prints as nothing.
@@ -52,8 +56,22 @@ impl StoreConfig {
             segment_bytes_max: raw.segment_bytes.map_or(default.segment_bytes_max, |it| it.0),
             disk_warn_percent: raw.disk_warn_percent.unwrap_or(default.disk_warn_percent),
             disk_full_percent: raw.disk_full_percent.unwrap_or(default.disk_full_percent),
+            spool_bytes_max: raw.spool_bytes.map(|it| it.0),
+            start_wait: raw.start_seconds.map_or(START_WAIT, Duration::from_secs),
             ..default
         };
+        if options.spool_bytes_max.is_some_and(|it| it < SPOOL_BYTES_MIN) {
+            return Err(usage(format!(
+                "[store] spool_bytes must be {} MiB at least: a few of the largest bodies",
+                SPOOL_BYTES_MIN >> 20
+            )));
+        }
+        if options.start_wait > START_WAIT_MAX {
+            return Err(usage(format!(
+                "[store] start_seconds must be {} at most",
+                START_WAIT_MAX.as_secs()
+            )));
+        }
         let (warn, full) = (options.disk_warn_percent, options.disk_full_percent);
         if warn == 0 || warn > full || full > 100 {
             return Err(usage(

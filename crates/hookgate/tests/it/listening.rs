@@ -130,8 +130,11 @@ fn what_cannot_hold_is_refused_with_what_to_do() {
     check("", &[], &["--listen", "8080"], 2, "--listen 8080");
     check("", &[("PORT", "http")], &[], 2, "PORT=http");
     let nobody = "postgres://me:hunter2@127.0.0.1:1/x";
-    check("", &[], &["--store", nobody], 1, "PostgreSQL at 127.0.0.1:1");
-    check("", &[("HOOKGATE_STORE", nobody)], &[], 1, "nothing answers there");
+    let at_once = "[store]\nstart_seconds = 0\n";
+    check(at_once, &[], &["--store", nobody], 1, "PostgreSQL at 127.0.0.1:1");
+    check(at_once, &[("HOOKGATE_STORE", nobody)], &[], 1, "nothing answers there");
+    check("[store]\nstart_seconds = 3601\n", &[], &["--store", nobody], 2, "3600 at most");
+    check("[store]\nspool_bytes = \"1 MiB\"\n", &[], &[], 2, "64 MiB at least");
     check("", &[], &["--store", "postgres://me:hun@ter2@db/x"], 2, "write @ as %40");
     check("", &[], &["--store", "postgress://me:hunter2@db/x"], 2, "or postgres://");
     check(

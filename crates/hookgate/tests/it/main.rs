@@ -9,6 +9,7 @@
 
 mod alerts;
 mod audit;
+mod away;
 mod bench;
 mod bundle;
 mod canary;

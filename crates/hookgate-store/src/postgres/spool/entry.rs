@@ -33,7 +33,6 @@ pub(super) const FORMAT: u8 = 1;
 /// A request on its way into the spool.
 #[derive(Debug)]
 pub(crate) struct NewEntry {
-    pub(super) id: Uuid,
     pub(super) at: i64,
     pub(super) record: Vec<u8>,
 }
@@ -50,12 +49,12 @@ impl NewEntry {
         event.key = judged.key(&sha256).map(head::Octets);
         let mut encoded = Vec::with_capacity(1_024);
         head::encode(&event, &mut encoded);
-        Self::stored(id, event.at, &encoded, &Wait::of(judged))
+        Self::stored(event.at, &encoded, &Wait::of(judged))
     }
 
     /// The same for an event that is encoded already.
-    pub(crate) fn stored(id: Uuid, at: i64, head: &[u8], wait: &Wait) -> Self {
-        Self::encode(id, at, head, (wait, false))
+    pub(crate) fn stored(at: i64, head: &[u8], wait: &Wait) -> Self {
+        Self::encode(at, head, (wait, false))
     }
 
     /// One whose owner cannot be decided by what the node has in memory: stored as it came,
@@ -68,10 +67,10 @@ impl NewEntry {
         let wait = Wait::new(received, readable.facts().dedupe.clone());
         let mut encoded = Vec::with_capacity(1_024);
         head::encode(&event, &mut encoded);
-        Self::encode(id, event.at, &encoded, (&wait, true))
+        Self::encode(event.at, &encoded, (&wait, true))
     }
 
-    fn encode(id: Uuid, at: i64, head: &[u8], (wait, is_deferred): (&Wait, bool)) -> Self {
+    fn encode(at: i64, head: &[u8], (wait, is_deferred): (&Wait, bool)) -> Self {
         let record = RecordHead {
             format: FORMAT,
             event: Slice(Cow::Borrowed(head)),
@@ -82,12 +81,7 @@ impl NewEntry {
         };
         let mut out = Vec::with_capacity(head.len().saturating_add(256));
         head::encode(&record, &mut out);
-        Self { id, at, record: out }
-    }
-
-    /// The final id of the event.
-    pub(crate) fn id(&self) -> Uuid {
-        self.id
+        Self { at, record: out }
     }
 }
 

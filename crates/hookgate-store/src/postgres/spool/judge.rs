@@ -12,7 +12,6 @@ use hookgate_core::provider;
 use hookgate_core::tenant::TenantId;
 
 use super::entry::Entry;
-use crate::bloom::Key;
 use crate::decide::Read;
 use crate::head::{self, EventHead, Unreadable};
 use crate::prepare::Likeness;
@@ -22,14 +21,8 @@ use crate::prepare::Likeness;
 pub(crate) struct Rejudged {
     /// The head to be stored.
     pub(crate) head: Vec<u8>,
-    /// By which a repetition is recognised; nothing for what is not accepted.
-    pub(crate) key: Option<Key>,
-    /// Whose it is.
-    pub(crate) tenant: Option<TenantId>,
     /// The conversation that it makes known.
     pub(crate) adoption: Option<Adoption>,
-    /// Whether it goes into quarantine.
-    pub(crate) is_quarantined: bool,
 }
 
 /// What has to be asked about an entry.
@@ -114,23 +107,7 @@ impl Entry {
         head.key = key.map(head::Octets);
         let mut encoded = Vec::with_capacity(self.head.len());
         head::encode(&head, &mut encoded);
-        Rejudged {
-            head: encoded,
-            key,
-            tenant,
-            adoption: decision.adoption().cloned(),
-            is_quarantined: cause.is_some(),
-        }
-    }
-
-    /// Whether what stands in its head was decided for it, and is still what today's
-    /// decision says.
-    pub(crate) fn agrees(&self, rejudged: &Rejudged) -> bool {
-        let Ok(head) = head::decode::<head::SlimHead<'_>>(&self.head) else { return false };
-        !self.is_deferred
-            && head.tenant.as_deref() == rejudged.tenant.as_ref().map(TenantId::as_str)
-            && (head.status != 0) == rejudged.is_quarantined
-            && head.is_adopting() == rejudged.adoption.is_some()
+        Rejudged { head: encoded, adoption: decision.adoption().cloned() }
     }
 }
 

@@ -8,6 +8,8 @@ use super::super::nodes::{Nodes, Versions};
 use super::super::{Registry, RegistryError};
 use super::{Opened, WhoError, read_or_make, who};
 use crate::error::OpenError;
+use crate::lock;
+use crate::postgres::cached::Snapshot;
 use crate::postgres::migrations::migrate;
 use crate::postgres::{Listed, Listener, PgSettings, STATEMENT_MAX};
 use crate::rejections::now;
@@ -24,13 +26,10 @@ impl Registry {
     ///
     /// An [`OpenError`].
     pub fn open_postgres(settings: &PgSettings) -> Result<Self, OpenError> {
-        let lookups = match settings.spool {
-            None => settings.clone(),
-            // Requests wait for it, and have another way.
-            Some(_) => settings.clone().answering_within(STATEMENT_MAX),
-        };
-        let lookups = connections(&lookups, "registry");
-        blocking(|| Self::open_now(&connections(settings, "registry"), &lookups))
+        let opened =
+            blocking(|| Self::open_now(&connections(settings, "registry"), &lookups(settings)))?;
+        settings.guard.expect(opened.store_id());
+        Ok(opened)
     }
 
     /// Hears from now on what other nodes change, until the listener is dropped. A store does
@@ -55,6 +54,28 @@ impl Registry {
         listed: Listed,
     ) -> std::io::Result<Listener> {
         Listener::start(self.clone(), connections(settings, "listen"), listed)
+    }
+
+    /// The registry as it was written down: its database is away, and is read as soon as it is
+    /// there.
+    pub(crate) fn remember(settings: &PgSettings, snapshot: Snapshot) -> Self {
+        settings.guard.expect(snapshot.store_id);
+        let connection = || Connection::postgres(connections(settings, "registry"));
+        let opened = Opened {
+            path: PLACE.into(),
+            store_id: snapshot.store_id,
+            mask_key: snapshot.mask_key,
+            memory: snapshot.memory.into(),
+            writer: connection(),
+            lookups: Connection::postgres(lookups(settings)),
+            lists: connection(),
+            checkpoints: None,
+            nodes: Some(Nodes::unseen()),
+            recordings: None,
+        };
+        let registry = opened.registry();
+        lock(&registry.shared.known).restore(snapshot.ledger);
+        registry
     }
 
     fn open_now(connect: &Connect, lookups: &Connect) -> Result<Self, OpenError> {
@@ -93,6 +114,15 @@ impl Registry {
         registry.note_abandoned(now()).map_err(unchangeable)?;
         registry.finish_removals().map_err(unchangeable)?;
         Ok(registry)
+    }
+}
+
+/// Makes the connections that requests wait for.
+fn lookups(settings: &PgSettings) -> Connect {
+    match settings.spool {
+        None => connections(settings, "registry"),
+        // They have another way.
+        Some(_) => connections(&settings.clone().answering_within(STATEMENT_MAX), "registry"),
     }
 }
 

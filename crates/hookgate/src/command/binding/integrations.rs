@@ -5,6 +5,7 @@
 //! the API, so that limits hold and all nodes hear of it. Running it again changes nothing.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use hookgate_core::event::ClaimKind;
@@ -131,7 +132,7 @@ async fn bind(
         // Somebody was faster.
         Err(error) if client::is_problem(&error, "taken") => Ok(Became::Taken(None)),
         Err(error) if client::is_invalid(&error) => Ok(Became::Refused),
-        made => Ok(if made?.is_new { Became::Bound } else { Became::Present }),
+        bound => Ok(if bound?.is_new { Became::Bound } else { Became::Present }),
     }
 }
 
@@ -148,9 +149,9 @@ async fn make_tenant(
     let is_new = match mode {
         Mode::Dry => api.find(&path(&["tenants", org_id])?).await?.is_none(),
         Mode::Real => {
-            let made =
+            let added =
                 api.create("/api/v1/tenants", &json!({ "id": org_id, "name": org_id })).await;
-            made.with_context(|| format!("cannot make the tenant {org_id}"))?.is_new
+            added.with_context(|| format!("cannot make the tenant {org_id}"))?.is_new
         }
     };
     if is_new {
@@ -193,24 +194,26 @@ impl Sum {
 
     fn end(self, left_out: u64, mode: Mode, as_json: bool) -> anyhow::Result<Outcome> {
         let Self { created, present, taken, refused, tenants } = self;
-        let (others, odd, made) = (taken.len(), refused.len(), tenants.len());
+        let (others, odd, new) = (taken.len(), refused.len(), tenants.len());
         let mut sentence = match mode {
             Mode::Real => format!(
-                "{created} bound, {present} were already, {others} taken; {made} tenants added."
+                "{created} bound, {present} were already, {others} taken; {new} tenants added."
             ),
             Mode::Dry => format!(
-                "{created} would be bound, {present} are already, {others} are taken; {made} \
+                "{created} would be bound, {present} are already, {others} are taken; {new} \
                  tenants would be added. Nothing was changed."
             ),
         };
+        // Writing into a text cannot fail.
         if odd > 0 {
-            sentence.push_str(&format!(" {odd} refused."));
+            let _ = write!(sentence, " {odd} refused.");
         }
         if left_out > 0 {
-            sentence.push_str(&format!(
+            let _ = write!(
+                sentence,
                 " {left_out} rows were left out: of other providers, or without an id or an \
                  organisation."
-            ));
+            );
         }
         let report = json!({
             "dry_run": mode == Mode::Dry,
