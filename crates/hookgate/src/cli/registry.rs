@@ -172,7 +172,7 @@ pub(crate) enum Binding {
         /// and make the tenants that are missing.
         #[arg(long, conflicts_with_all = ["tenant", "file"])]
         org_integrations: bool,
-        /// The database that has the table [HOOKGATE_STORE].
+        /// The database that has the table; by default that of `HOOKGATE_STORE`.
         #[arg(long, value_name = "URL", requires = "org_integrations")]
         from: Option<StoreText>,
         /// Say what would be done, and change nothing.
