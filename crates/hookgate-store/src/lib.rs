@@ -101,8 +101,8 @@ pub use maintenance::{
 pub use options::{
     BLOBS_IN_FLIGHT_BYTES_MAX, DISK_FULL_PERCENT, DISK_WARN_PERCENT, Faults, GATHER,
     GENERATION_KEYS_MAX, Hook, INDEX_LAG_MAX, NodeSeal, OpenNode, Options, PROBE_INTERVAL,
-    RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring, START_WAIT,
-    SealNode, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
+    RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring,
+    SPOOL_BYTES_MAX, START_WAIT, SealNode, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
 pub use postgres::{SPOOL_BYTES_MIN, SpoolContents, check_database, check_postgres, look_at_spool};
 pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};

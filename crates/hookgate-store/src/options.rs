@@ -30,6 +30,9 @@ pub const RECORDINGS_IN_FLIGHT_BYTES_MAX: u64 = 1 << 30;
 /// lists would show the past.
 pub const INDEX_LAG_MAX: u64 = 65_536;
 
+/// What the spool of a node may hold, in bytes: hours of a busy one.
+pub const SPOOL_BYTES_MAX: u64 = 4 << 30;
+
 /// Keys of one generation of the repetition table: what fills 2^17 buckets of a hash
 /// table, 8 MiB, without letting it grow to twice the size.
 pub const GENERATION_KEYS_MAX: usize = 114_688;
@@ -98,8 +101,8 @@ pub struct Options {
     pub disk_full_percent: u8,
     /// How often a disk that refused is tried again.
     pub probe_interval: Duration,
-    /// What the spool of a node may hold, in bytes; nothing: 4 GiB.
-    pub spool_bytes_max: Option<u64>,
+    /// What the spool of a node may hold, in bytes.
+    pub spool_bytes_max: u64,
     /// What seals the configuration that a node with a spool keeps, to begin with it while its
     /// database is away; nothing: it keeps none.
     pub node_seal: Option<NodeSeal>,
@@ -146,7 +149,7 @@ impl Default for Options {
             disk_warn_percent: DISK_WARN_PERCENT,
             disk_full_percent: DISK_FULL_PERCENT,
             probe_interval: PROBE_INTERVAL,
-            spool_bytes_max: None,
+            spool_bytes_max: SPOOL_BYTES_MAX,
             node_seal: None,
             start_wait: Duration::ZERO,
             housekeeping: true,

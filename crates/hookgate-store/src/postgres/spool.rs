@@ -52,9 +52,6 @@ use self::mark::Mark;
 use crate::error::{OpenError, ReadError, Unavailable};
 use crate::{layout, lock, space};
 
-/// What the spool may hold, in bytes, unless configured: hours of a busy node.
-pub(crate) const SPOOL_BYTES_MAX: u64 = 4 << 30;
-
 /// The least that it may hold, in bytes: a few of the largest bodies, or a thousand events.
 pub const SPOOL_BYTES_MIN: u64 = 64 << 20;
 

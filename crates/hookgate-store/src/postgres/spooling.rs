@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::outage::{HAND_OVER_MAX, Moment, Outage, Purpose, Route, State, Statement, Step, Why};
 use super::owner;
 use super::queue::{Entry, Queue};
-use super::spool::{Appending, KeptBody, NewBody, NewEntry, SPOOL_BYTES_MAX, Spool, SpoolOptions};
+use super::spool::{Appending, KeptBody, NewBody, NewEntry, Spool, SpoolOptions};
 use crate::error::{OpenError, Unavailable};
 use crate::ledger::Adopting;
 use crate::lock;
@@ -65,7 +65,7 @@ impl Spooling {
         registry: Registry,
     ) -> Result<Self, OpenError> {
         let settings = SpoolOptions {
-            bytes_max: options.spool_bytes_max.unwrap_or(SPOOL_BYTES_MAX),
+            bytes_max: options.spool_bytes_max,
             gather: options.gather,
             refuse_volatile: false,
             wake,

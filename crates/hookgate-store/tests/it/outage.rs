@@ -307,7 +307,7 @@ async fn what_cannot_be_decided_is_decided_when_it_is_drained_by_the_bindings_of
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_spool_is_said_before_a_body_is_read_and_loses_nothing() {
     let database = outside(|| Cluster::shared().database());
-    let options = Options { spool_bytes_max: Some(64 << 20), ..Options::default() };
+    let options = Options { spool_bytes_max: 64 << 20, ..Options::default() };
     let node = Node::with(&database, &options);
     node.lose().await;
     let filling = "x".repeat(1_000_000);

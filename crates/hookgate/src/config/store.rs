@@ -56,11 +56,11 @@ impl StoreConfig {
             segment_bytes_max: raw.segment_bytes.map_or(default.segment_bytes_max, |it| it.0),
             disk_warn_percent: raw.disk_warn_percent.unwrap_or(default.disk_warn_percent),
             disk_full_percent: raw.disk_full_percent.unwrap_or(default.disk_full_percent),
-            spool_bytes_max: raw.spool_bytes.map(|it| it.0),
+            spool_bytes_max: raw.spool_bytes.map_or(default.spool_bytes_max, |it| it.0),
             start_wait: raw.start_seconds.map_or(START_WAIT, Duration::from_secs),
             ..default
         };
-        if options.spool_bytes_max.is_some_and(|it| it < SPOOL_BYTES_MIN) {
+        if options.spool_bytes_max < SPOOL_BYTES_MIN {
             return Err(usage(format!(
                 "[store] spool_bytes must be {} MiB at least: a few of the largest bodies",
                 SPOOL_BYTES_MIN >> 20

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use self::bench::*;
 use super::*;
 use crate::head::{self, EventHead};
+use crate::options::SPOOL_BYTES_MAX;
 use crate::prepare::Judged;
 
 fn head_of(entry: &Entry) -> EventHead<'_> {

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::super::*;
+use crate::options::SPOOL_BYTES_MAX;
 
 pub(super) const SECRET: &str = "canary-3f9c1d7e5b";
 
