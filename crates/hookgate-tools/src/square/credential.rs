@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::client::{Request, deliver};
-use super::error::{Cause, Failure, SquareError, not_configured};
+use super::error::{Cause, Failure, SquareError, not_configured, unavailable};
 use super::ids::{Id, LOCATION_CHARS_MAX};
 use crate::budget::NoAnswer;
 use crate::work::{End, Work};
@@ -95,6 +95,20 @@ impl Account {
     }
 }
 
+/// Why a stored credential is not there to be used.
+struct Unloaded {
+    why: String,
+    /// What keeps it does not answer now.
+    may_pass: bool,
+}
+
+impl From<SecretsError> for Unloaded {
+    fn from(error: SecretsError) -> Self {
+        let may_pass = matches!(error, SecretsError::Registry(_) | SecretsError::Backend { .. });
+        Self { why: error.to_string(), may_pass }
+    }
+}
+
 impl Accounts {
     /// Accounts whose credentials are in `secrets`, all of them at `base` if there is one.
     pub(crate) fn new(secrets: Arc<Secrets>, base: Option<Url>) -> Self {
@@ -111,9 +125,9 @@ impl Accounts {
         let tenant = work.tenant;
         let (stored, read) = match self.load(tenant, &agent).await {
             Ok(loaded) => loaded,
-            Err(why) => {
+            Err(Unloaded { why, may_pass }) => {
                 tracing::warn!(tenant.id = %tenant, why, "the tenant's credential for Square cannot be used");
-                return Err(End::Failed(not_configured()));
+                return Err(End::Failed(if may_pass { unavailable() } else { not_configured() }));
             }
         };
         let base = match (&self.base, read.environment) {
@@ -205,11 +219,12 @@ impl Accounts {
         &self,
         tenant: &TenantId,
         agent: &str,
-    ) -> Result<(Stored, SquareCredential), String> {
+    ) -> Result<(Stored, SquareCredential), Unloaded> {
+        let lasting = |why: &str| Unloaded { why: why.to_owned(), may_pass: false };
         let found = self.secrets.get_for_agent(tenant, agent, NAME).await;
-        let value = found.map_err(|error| error.to_string())?.ok_or("there is none")?;
-        let json = value.as_json().ok_or("it is no JSON")?;
-        let read = SquareCredential::read(&json).map_err(|error| error.to_string())?;
+        let value = found?.ok_or_else(|| lasting("there is none"))?;
+        let json = value.as_json().ok_or_else(|| lasting("it is no JSON"))?;
+        let read = SquareCredential::read(&json).map_err(|error| lasting(&error.to_string()))?;
         let json = Secret::new(value.expose());
         Ok((Stored { json, token: read.access_token.clone() }, read))
     }
