@@ -68,7 +68,10 @@ fn pass(
 ) {
     let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
-        let is_commit = bytes[..count].windows(16).any(|it| it == b"'events'; COMMIT");
+        // That of a batch; not that of who looks at the store of a new connection.
+        let ends = [b"); COMMIT".as_slice(), b"'events'; COMMIT", b"'ledger'; COMMIT"];
+        let has = |end: &[u8]| bytes[..count].windows(end.len()).any(|it| it == end);
+        let is_commit = ends.into_iter().any(has);
         let wanted = if is_commit { cut.swap(Cut::Never as u8, Ordering::SeqCst) } else { 0 };
         if wanted == Cut::After as u8 {
             // The client hears nothing more; the server is asked to end after its commit.
