@@ -105,6 +105,7 @@ pub use options::{
     SPOOL_BYTES_MAX, START_WAIT, SealNode, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
 pub use postgres::{SPOOL_BYTES_MIN, SpoolContents, check_database, check_postgres, look_at_spool};
+pub use priority::lower_priority;
 pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};
 pub use receipt::Receipt;
 pub use record::{Event, EventId, LaterDecision, Rejection, Status, parse_rejection_id};

@@ -27,7 +27,7 @@ use crate::library::Library;
 use crate::limits::READS_MAX;
 use crate::options::{Options, RECORDINGS_IN_FLIGHT_BYTES_MAX};
 use crate::peers::{Peers, Shares};
-use crate::priority;
+use crate::priority::lower_priority;
 use crate::projection::{Fold, Projection};
 use crate::random::Random;
 use crate::registry::later::Later;
@@ -252,7 +252,7 @@ fn start_folding(
     let builder = thread::Builder::new().name("conversations".to_owned());
     let thread = builder.spawn(move || {
         // What it does at once takes tens of milliseconds, and callers want the same cores.
-        priority::lower();
+        lower_priority();
         folding.run();
     });
     let thread = thread.map_err(|error| OpenError::io("starting a thread for", &path, error))?;

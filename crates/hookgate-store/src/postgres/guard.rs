@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::fault::{ConnectError, ConnectFault};
 use super::role::APP_ROLE;
+use crate::registry::store_id;
 
 /// Shared by all who make connections for a node.
 #[derive(Debug, Default)]
@@ -63,9 +64,7 @@ impl Guard {
             SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         });
-        // As it was drawn: the id has bits of its own in it.
         let found = found.and_then(|it| <[u8; 16]>::try_from(hex::decode(it).ok()?).ok());
-        let found = found.map(|it| uuid::Builder::from_random_bytes(it).into_uuid());
-        if found == Some(*store) { Ok(()) } else { Err(other()) }
+        if found.map(store_id) == Some(*store) { Ok(()) } else { Err(other()) }
     }
 }

@@ -241,6 +241,13 @@ impl Registry {
     }
 }
 
+impl Batch {
+    /// Starts the thread, with the priority of the one that calls this.
+    pub(super) fn start(&self) -> io::Result<()> {
+        self.room.start(&mut lock(&self.room.queue))
+    }
+}
+
 impl Room {
     /// Starts the thread, if it does not run.
     fn start(self: &Arc<Self>, queue: &mut Queue) -> io::Result<()> {

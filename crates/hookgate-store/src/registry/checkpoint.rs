@@ -17,7 +17,8 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
-use crate::{lock, priority};
+use crate::lock;
+use crate::priority::lower_priority;
 
 /// Pages in the side file from which on they are moved: 4 MiB, as SQLite does by itself.
 const PAGES_ENOUGH: i32 = 1_000;
@@ -70,7 +71,7 @@ impl Checkpoints {
             let bell = Arc::clone(&bell);
             let builder = thread::Builder::new().name("checkpoint".to_owned());
             builder.spawn(move || {
-                priority::lower();
+                lower_priority();
                 bell.follow(&connection);
             })
         };

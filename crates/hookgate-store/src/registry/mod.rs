@@ -87,7 +87,7 @@ use self::memory::{Effect, Memory};
 use self::nodes::Nodes;
 pub(crate) use self::nodes::POLL;
 pub use self::opening::open_registry;
-pub(crate) use self::opening::{COPYING, check_version, open, open_tables};
+pub(crate) use self::opening::{COPYING, check_version, open, open_tables, store_id};
 pub use self::recording::{
     LeasedRecording, NewRecording, Recording, RecordingCounts, RecordingFilter, RecordingId,
     RecordingState, Unfetched,

@@ -72,6 +72,9 @@ impl Opened {
             checkpoints: self.checkpoints,
             scrubber: Mutex::new(scrubber),
         };
+        // From a thread of whoever is first it would have the priority of a delivery. If it
+        // cannot be started now, whoever is first tries again.
+        let _ = shared.batch.start();
         Registry { shared: Arc::new(shared) }
     }
 }
@@ -120,12 +123,14 @@ impl From<Error> for WhoError {
 }
 
 /// The same as what it is.
-fn who(
-    (mask_key, store_id): (Vec<u8>, Vec<u8>),
-    path: &Path,
-) -> Result<(Uuid, MaskKey), OpenError> {
+fn who((mask_key, drawn): (Vec<u8>, Vec<u8>), path: &Path) -> Result<(Uuid, MaskKey), OpenError> {
     let damaged = || OpenError::Corrupt(path.to_owned());
     let mask_key: [u8; 32] = mask_key.try_into().map_err(|_| damaged())?;
-    let store_id: [u8; 16] = store_id.try_into().map_err(|_| damaged())?;
-    Ok((uuid::Builder::from_random_bytes(store_id).into_uuid(), MaskKey::new(mask_key)))
+    let drawn: [u8; 16] = drawn.try_into().map_err(|_| damaged())?;
+    Ok((store_id(drawn), MaskKey::new(mask_key)))
+}
+
+/// The id of a store whose 16 bytes were drawn: an id has bits of its own in it.
+pub(crate) fn store_id(drawn: [u8; 16]) -> Uuid {
+    uuid::Builder::from_random_bytes(drawn).into_uuid()
 }

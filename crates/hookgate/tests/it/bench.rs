@@ -190,6 +190,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// The threads of its process: the name of each, and how much nicer it is than the first.
+    pub(crate) fn threads(&self) -> Vec<(String, i64)> {
+        let nice = |stat: &str| {
+            let (_, fields) = stat.rsplit_once(") ").unwrap();
+            fields.split(' ').nth(16).unwrap().parse::<i64>().unwrap()
+        };
+        let process = format!("/proc/{}", self.child.id());
+        let first = nice(&std::fs::read_to_string(format!("{process}/stat")).unwrap());
+        let tasks = std::fs::read_dir(format!("{process}/task")).unwrap();
+        tasks
+            .filter_map(|task| {
+                // It may end meanwhile.
+                let task = task.ok()?.path();
+                let name = std::fs::read_to_string(task.join("comm")).ok()?;
+                let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+                Some((name.trim_end().to_owned(), nice(&stat) - first))
+            })
+            .collect()
+    }
+
     /// Waits for a line of its output that has this text.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) -> String {

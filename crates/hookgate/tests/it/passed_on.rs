@@ -119,6 +119,29 @@ fn an_event_comes_signed_and_again_after_a_failure_under_the_same_id() {
 }
 
 #[test]
+fn what_a_sender_waits_for_is_never_done_with_the_priority_of_a_delivery() {
+    let mut bench = Bench::new();
+    let gateway = gateway(&mut bench);
+    let (address, arrived) = receiver(|_| 200);
+    let url = format!("http://{address}/hooks");
+    bench.done(&["destination", "add", "--kind", "http", "--url", &url]);
+    send(&gateway, 1);
+    arrived.recv_timeout(PATIENCE).unwrap();
+    let threads = gateway.threads();
+    for (names, nicer) in [
+        (&["hookgate", "journal", "registry"][..], 0),
+        (&["background", "conversations", "checkpoint"], 10),
+    ] {
+        for name in names {
+            let all: Vec<_> = threads.iter().filter(|it| it.0 == *name).collect();
+            assert!(!all.is_empty(), "no thread is called {name}: {threads:?}");
+            assert!(all.iter().all(|it| it.1 == nicer), "{threads:?}");
+        }
+    }
+    gateway.stop();
+}
+
+#[test]
 fn killed_again_and_again_before_a_receiver_that_fails_everything_arrives_and_keeps_its_id() {
     const EVENTS: usize = 60;
     let mut bench = Bench::new();
