@@ -24,6 +24,7 @@ use std::ops::Deref;
 
 pub(crate) use rusqlite::ToSql;
 use rusqlite::TransactionBehavior;
+use rusqlite::config::DbConfig;
 pub(crate) use rusqlite::types::{FromSql, Value, ValueRef};
 
 pub(crate) use self::error::{Error, OptionalExtension, is_lost};
@@ -38,6 +39,18 @@ macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$(&$value as &dyn $crate::sql::ToSql),*] as &[&dyn $crate::sql::ToSql] };
 }
 pub(crate) use params;
+
+/// Keeps so many statements of a connection to SQLite as they were prepared. By itself it
+/// prepares many of them anew for each value that is bound: for its statistics, of which there
+/// are none, and for indexes with a condition.
+pub(crate) fn keep_statements(
+    connection: &rusqlite::Connection,
+    count: usize,
+) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(count);
+    Ok(())
+}
 
 /// A connection to either.
 pub(crate) struct Connection(Inner);

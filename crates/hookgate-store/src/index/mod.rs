@@ -21,10 +21,14 @@ pub(crate) use self::row::{Adoption, Change, Placed, Row};
 use crate::bloom::Bloom;
 use crate::layout::{self, LOGS};
 use crate::scrub::Scrubber;
+use crate::sql::keep_statements;
 
 /// Pages of the index in memory, in KiB: the upper levels of every tree of a store with
 /// tens of millions of events.
 const CACHE_KIB: i64 = 32 << 10;
+
+/// Statements that each connection keeps prepared.
+const PREPARED_MAX: usize = 32;
 
 /// Pages of a connection that only reads, in KiB.
 const READER_CACHE_KIB: i64 = 4 << 10;
@@ -107,7 +111,7 @@ impl Index {
         connection.pragma_update(None, "journal_size_limit", 64_i64 << 20)?;
         // What is erased is overwritten. Always on: a page that is split leaves copies too.
         connection.pragma_update(None, "secure_delete", true)?;
-        connection.set_prepared_statement_cache_capacity(32);
+        keep_statements(&connection, PREPARED_MAX)?;
         let progress = [Progress::default(); 2];
         let (words, forgotten) = (HashMap::new(), HashMap::new());
         Ok(Self { connection, words, progress, scrubber: None, forgotten })
@@ -218,6 +222,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Unusable> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    keep_statements(&connection, PREPARED_MAX)?;
     connection.busy_timeout(std::time::Duration::from_secs(1))?;
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (version, application) = (pragma("user_version")?, pragma("application_id")?);

@@ -55,6 +55,9 @@ use crate::sql::{self, Connection};
 /// Connections that read, kept open: as many as may read at once.
 const KEPT_MAX: usize = crate::limits::READS_MAX;
 
+/// Statements that each connection keeps prepared.
+const PREPARED_MAX: usize = 32;
+
 /// Pages of a connection that only reads, in KiB.
 const READER_CACHE_KIB: i64 = 2 << 10;
 
@@ -265,6 +268,7 @@ fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    sql::keep_statements(&connection, PREPARED_MAX)?;
     connection.busy_timeout(Duration::from_secs(1))?;
     Ok(Connection::sqlite(connection))
 }

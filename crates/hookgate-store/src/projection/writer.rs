@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::write::Tables;
-use super::{of_io, schema, words};
+use super::{PREPARED_MAX, of_io, schema, words};
 use crate::layout;
 use crate::scrub::{Scrubbed, Scrubber};
 use crate::sql::{self, Connection, Patience};
@@ -110,6 +110,6 @@ fn with(path: &Path) -> Result<rusqlite::Connection, rusqlite::Error> {
     // What is erased is overwritten.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.busy_timeout(Duration::from_secs(1))?;
-    connection.set_prepared_statement_cache_capacity(32);
+    sql::keep_statements(&connection, PREPARED_MAX)?;
     Ok(connection)
 }

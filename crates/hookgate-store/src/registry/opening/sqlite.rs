@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::Registry;
@@ -426,22 +425,14 @@ fn prepare_writer(connection: &Connection) -> Result<(), rusqlite::Error> {
     // What is removed is overwritten: erased means gone.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "journal_size_limit", SIDE_FILE_BYTES_MAX)?;
-    prepare_statements(connection)
-}
-
-/// Statements stay as they were prepared. By itself SQLite prepares many of them anew for each
-/// value that is bound, to look at its statistics, of which there are none.
-fn prepare_statements(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
-    Ok(())
+    sql::keep_statements(connection, PREPARED_MAX)
 }
 
 fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_MAX)?;
     connection.pragma_update(None, "query_only", true)?;
-    prepare_statements(&connection)?;
+    sql::keep_statements(&connection, PREPARED_MAX)?;
     Ok(connection)
 }
 
