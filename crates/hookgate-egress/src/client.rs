@@ -24,8 +24,9 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// closes under a request costs a doubtful delivery.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// Idle connections to one host.
-const IDLE_MAX: usize = 16;
+/// Idle connections to one host: four destinations that each take as many as they may. One that
+/// is closed too early costs the next request a handshake.
+const IDLE_MAX: usize = 256;
 
 /// The longest wait for the name of a URL that is only checked.
 const CHECK_WAIT: Duration = Duration::from_secs(5);

@@ -1,12 +1,15 @@
 //! Answers of servers that behave, and of those that do not.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookgate_core::delivery::CONCURRENCY_MAX;
 use hookgate_egress::{Call, EgressError, Reach, origin};
 use http::{HeaderValue, Method, header};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 
 use crate::bench::{Act, PATIENCE, Server, answer, call, egress};
 
@@ -39,6 +42,27 @@ async fn connections_are_used_again() {
         assert_eq!(egress.send(call(&server.url("/"))).await.unwrap().body, "ok");
     }
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn so_are_all_that_a_destination_may_use_at_once() {
+    let all = usize::try_from(CONCURRENCY_MAX).unwrap();
+    let act = Act::SayTogether(answer("200 OK", "ok"), Arc::new(Barrier::new(all)));
+    let server = Server::start(act).await;
+    let egress = egress(LOOPBACK);
+    for _ in 0..3 {
+        let calls: Vec<_> = (0..all)
+            .map(|_| {
+                let (egress, call) = (egress.clone(), call(&server.url("/")));
+                tokio::spawn(async move { egress.send(call).await })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap().body, "ok");
+        }
+    }
+    // A few may not be back in their place when the next call looks for one.
+    assert!(server.connections() < all + all / 4, "{} connections", server.connections());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use hookgate_egress::{Call, Egress, Reach, Settings, Url};
 use http::{HeaderMap, Method};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Barrier, mpsc};
 
 /// The longest that any test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Act {
     /// Writes these bytes and waits for the next request.
     Say(Bytes),
+    /// Waits until so many requests are there at once, and writes these bytes to each.
+    SayTogether(Bytes, Arc<Barrier>),
     /// Writes these bytes and closes.
     SayAndClose(Bytes),
     /// Writes these bytes and then nothing, for ever.
@@ -81,6 +83,10 @@ async fn serve(mut stream: TcpStream, act: Act, seen: mpsc::UnboundedSender<Stri
         let _ = seen.send(request);
         match &act {
             Act::Say(bytes) => stream.write_all(bytes).await.unwrap(),
+            Act::SayTogether(bytes, all) => {
+                all.wait().await;
+                stream.write_all(bytes).await.unwrap();
+            }
             Act::SayAndClose(bytes) => {
                 let _ = stream.write_all(bytes).await;
                 return;
