@@ -24,9 +24,13 @@ use crate::body::SECRET;
 use crate::operator::ask;
 use crate::server::{Kind, Server};
 
-/// How long the stand-in takes for each request. Square's own time is not published; a
-/// request to a distant API takes something like it.
-const LATENCY_MS: u64 = 150;
+/// How long the stand-in takes for each request, at least. Square's own time is not published;
+/// a request to a distant API takes something like it.
+const LATENCY_MS: u64 = 100;
+
+/// How much longer it may take. Were it always the same, callers who once came together would
+/// come together ever after, as no callers do.
+const SPREAD_MS: u64 = 100;
 
 /// The agent whose tenant books.
 const AGENT: &str = "bench-agent";
@@ -73,7 +77,7 @@ pub(crate) async fn measure(
     let gateway = Server::start_with(kind, &[("HOOKGATE_SQUARE_URL", &square_url)]).await?;
     set_up(program, &gateway.address).await?;
     let square_address = square_url.trim_start_matches("http://").to_owned();
-    let faults = json!({ "latency_ms": LATENCY_MS }).to_string();
+    let faults = json!({ "latency_ms": LATENCY_MS, "latency_spread_ms": SPREAD_MS }).to_string();
     ask(&square_address, "POST", "/stand-in/faults", &faults).await?;
 
     let before = gateway.used()?;
@@ -88,8 +92,9 @@ pub(crate) async fn measure(
     let used = gateway.used()?.since(before);
     let recorded = recorded(&gateway.address).await?;
     println!(
-        "{} tool calls (booked, cancelled), {connections} at once, Square takes {LATENCY_MS} ms a request",
-        calls.len()
+        "{} tool calls (booked, cancelled), {connections} at once, Square takes {LATENCY_MS} to {} ms a request",
+        calls.len(),
+        LATENCY_MS + SPREAD_MS
     );
     println!("the gateway adds, ms    p50    p90    p99     max");
     for (name, part) in PARTS {

@@ -18,10 +18,14 @@ const LATENCY_MS_MAX: u64 = 120_000;
 /// More than a test has requests.
 const FAULTS_MAX: usize = 1_000;
 
+/// The golden ratio's fraction of 2^64.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// How each request is delayed, and what becomes of the next ones.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     latency_ms: u64,
+    latency_spread_ms: u64,
     next: VecDeque<Fault>,
 }
 
@@ -36,24 +40,25 @@ enum Fault {
 }
 
 impl Faults {
-    /// Reads `{"latency_ms": 200, "next": [429, "commit-then-500"]}`.
+    /// Reads `{"latency_ms": 200, "latency_spread_ms": 50, "next": [429, "commit-then-500"]}`.
     pub(crate) fn read(value: &Value) -> Result<Self, String> {
         let object = value.as_object().ok_or("faults are a JSON object")?;
         let mut faults = Self::default();
+        let millis = |name: &str, value: &Value| {
+            let millis = value.as_u64().filter(|it| *it <= LATENCY_MS_MAX);
+            millis.ok_or_else(|| format!("{name} is a number up to {LATENCY_MS_MAX}"))
+        };
         for (name, value) in object {
             match name.as_str() {
-                "latency_ms" => {
-                    let latency = value.as_u64().filter(|it| *it <= LATENCY_MS_MAX);
-                    faults.latency_ms = latency
-                        .ok_or_else(|| format!("latency_ms is a number up to {LATENCY_MS_MAX}"))?;
-                }
+                "latency_ms" => faults.latency_ms = millis(name, value)?,
+                "latency_spread_ms" => faults.latency_spread_ms = millis(name, value)?,
                 "next" => {
                     let next = value.as_array().filter(|it| it.len() <= FAULTS_MAX);
                     let next =
                         next.ok_or_else(|| format!("next is a list of {FAULTS_MAX} at most"))?;
                     faults.next = next.iter().map(Fault::read).collect::<Result<_, _>>()?;
                 }
-                _ => return Err("faults have latency_ms and next".to_owned()),
+                _ => return Err("faults have latency_ms, latency_spread_ms and next".to_owned()),
             }
         }
         Ok(faults)
@@ -61,7 +66,18 @@ impl Faults {
 
     pub(crate) fn shown(&self) -> Value {
         let next: Vec<Value> = self.next.iter().copied().map(Fault::shown).collect();
-        json!({ "latency_ms": self.latency_ms, "next": next })
+        json!({
+            "latency_ms": self.latency_ms, "latency_spread_ms": self.latency_spread_ms,
+            "next": next,
+        })
+    }
+
+    /// How long a request is held back, by its number: from the latency to as much more as the
+    /// spread, spread evenly by the golden ratio.
+    fn latency(&self, number: u64) -> Duration {
+        let place = number.wrapping_mul(GOLDEN) >> 32;
+        let more = self.latency_spread_ms.saturating_mul(place) >> 32;
+        Duration::from_millis(self.latency_ms.saturating_add(more))
     }
 
     /// The next fault that can befall such a request. One that is done after a commit waits
@@ -99,7 +115,7 @@ pub(crate) async fn gate(Shared(square): Shared<Square>, request: Request, next:
         let mut state = square.lock();
         state.requests = state.requests.saturating_add(1);
         state.count(request.headers());
-        Duration::from_millis(state.faults.latency_ms)
+        state.faults.latency(state.requests)
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;

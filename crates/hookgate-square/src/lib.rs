@@ -66,8 +66,10 @@ type Answer = Result<axum::Json<Value>, Refusal>;
 /// `POST /stand-in/faults` replaces its faults:
 ///
 /// ```json
-/// {"latency_ms": 200, "next": [429, 500, "commit-then-500"]}
+/// {"latency_ms": 200, "latency_spread_ms": 50, "next": [429, 500, "commit-then-500"]}
 /// ```
+///
+/// Each request is answered after the latency and up to the spread more.
 ///
 /// Each request in good form takes the next fault: 401, 403, 404, 409, 429 and 500 are
 /// answered before anything is done. `commit-then-500` waits for a request that writes, does what it

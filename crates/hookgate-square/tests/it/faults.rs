@@ -42,7 +42,9 @@ fn a_booking_that_was_made_under_a_500_comes_back_under_its_key() {
 #[test]
 fn faults_are_shown_replaced_and_checked() {
     let bench = Bench::new();
-    let wished = json!({ "latency_ms": 1, "next": [500, "commit-then-500"] });
+    let wished = json!({
+        "latency_ms": 1, "latency_spread_ms": 2, "next": [500, "commit-then-500"],
+    });
     bench.faults(&wished);
     assert_eq!(bench.call("GET", "/stand-in/state", "", "").body["faults"], wished);
     for wrong in [
@@ -52,6 +54,7 @@ fn faults_are_shown_replaced_and_checked() {
         r#"{"next":500}"#,
         r#"{"latency_ms":-1}"#,
         r#"{"latency_ms":120001}"#,
+        r#"{"latency_spread_ms":120001}"#,
         r#"{"later":1}"#,
     ] {
         let answer = bench.call("POST", "/stand-in/faults", "", wrong);
