@@ -159,6 +159,20 @@ impl From<postgres::Error> for CopyError {
 /// Takes a piece of something large.
 type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), CopyError> + 'a;
 
+/// Passes on what is given piece by piece; its length and its digest.
+fn measured(
+    sink: &mut Sink<'_>,
+    give: impl FnOnce(&mut Sink<'_>) -> Result<(), CopyError>,
+) -> Result<(u64, [u8; 32]), CopyError> {
+    let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
+    give(&mut |piece| {
+        digest.update(piece);
+        bytes = bytes.saturating_add(piece.len() as u64);
+        sink(piece)
+    })?;
+    Ok((bytes, digest.finalize().into()))
+}
+
 /// A store that is read.
 enum Side {
     Folder(Box<Folder>),
@@ -330,18 +344,11 @@ impl Side {
         blob: [u8; 16],
         sink: &mut Sink<'_>,
     ) -> Result<(), CopyError> {
-        let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
-        let mut pass = |piece: &[u8]| {
-            digest.update(piece);
-            bytes = bytes.saturating_add(piece.len() as u64);
-            sink(piece)
-        };
-        match self {
-            Self::Folder(it) => it.large(blob, &mut pass)?,
-            Self::Database(it) => it.large(blob, &mut pass)?,
-        }
-        let found: [u8; 32] = digest.finalize().into();
-        if (bytes, found) == (event.size, event.sha256) { Ok(()) } else { Err(damaged(event, seq)) }
+        let found = measured(sink, |pass| match self {
+            Self::Folder(it) => it.large(blob, pass),
+            Self::Database(it) => it.large(blob, pass),
+        })?;
+        if found == (event.size, event.sha256) { Ok(()) } else { Err(damaged(event, seq)) }
     }
 
     /// What it says of all events; the places of those that are erased go into `erased`.

@@ -1,8 +1,6 @@
 //! The sound of recordings: each file or its pieces, compared with its digest on its way.
 
-use sha2::{Digest, Sha256};
-
-use super::{CopyError, Side, Sink, Target};
+use super::{CopyError, Side, Sink, Target, measured};
 use crate::maintenance::Progress;
 use crate::registry::RecordingId;
 use uuid::Uuid;
@@ -61,17 +59,11 @@ pub(super) fn compare(made: &mut Side) -> Result<(), CopyError> {
 impl Side {
     /// Gives a recording piece by piece, and says in the end whether it is what was kept.
     pub(super) fn sound(&mut self, sound: &Sound, sink: &mut Sink<'_>) -> Result<(), CopyError> {
-        let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
-        let mut pass = |piece: &[u8]| {
-            digest.update(piece);
-            bytes = bytes.saturating_add(piece.len() as u64);
-            sink(piece)
-        };
-        match self {
-            Self::Folder(it) => it.sound(sound.id, &mut pass)?,
-            Self::Database(it) => it.sound(sound.id, &mut pass)?,
-        }
-        if bytes == sound.size && *digest.finalize() == *sound.sha256 {
+        let (bytes, digest) = measured(sink, |pass| match self {
+            Self::Folder(it) => it.sound(sound.id, pass),
+            Self::Database(it) => it.sound(sound.id, pass),
+        })?;
+        if bytes == sound.size && digest[..] == *sound.sha256 {
             return Ok(());
         }
         Err(CopyError::Damaged(format!("recording {} is not what was kept", sound.name())))

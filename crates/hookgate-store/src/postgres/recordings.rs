@@ -56,9 +56,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Pieces removed in one transaction: the server takes about a second for a gigabyte.
 const REMOVED_AT_ONCE: i64 = 64;
 
-/// Which recordings want their pieces.
-const IS_WANTED: &str =
-    "SELECT FROM recordings WHERE id = $1 AND (state = 'fetched' OR token IS NOT NULL)";
+/// The recordings that want their pieces.
+const WANTING: &str = "SELECT FROM recordings WHERE (state = 'fetched' OR token IS NOT NULL)";
 
 /// What a node has of recordings that it fetches.
 #[derive(Debug)]
@@ -284,15 +283,17 @@ pub(super) fn erase_of(client: &mut Client, events: &[Uuid]) -> Result<(), ReadE
 /// Removes pieces that no recording wants; gives their bytes.
 pub(super) fn remove_orphans(pool: &Pool, is_stopping: &AtomicBool) -> Result<u64, Stop> {
     // One look at the index for each recording, not for each piece.
-    let all = "WITH RECURSIVE every (id) AS (
-                   (SELECT recording FROM recording_pieces ORDER BY recording LIMIT 1)
-                   UNION ALL SELECT (SELECT recording FROM recording_pieces
-                       WHERE recording > every.id ORDER BY recording LIMIT 1)
-                   FROM every WHERE every.id IS NOT NULL
-               ) SELECT id FROM every WHERE id IS NOT NULL AND NOT EXISTS (SELECT FROM recordings
-                   WHERE recordings.id = every.id AND (state = 'fetched' OR token IS NOT NULL))";
+    let all = format!(
+        "WITH RECURSIVE every (id) AS (
+             (SELECT recording FROM recording_pieces ORDER BY recording LIMIT 1)
+             UNION ALL SELECT (SELECT recording FROM recording_pieces
+                 WHERE recording > every.id ORDER BY recording LIMIT 1)
+             FROM every WHERE every.id IS NOT NULL
+         ) SELECT id FROM every WHERE id IS NOT NULL
+             AND NOT EXISTS ({WANTING} AND recordings.id = every.id)"
+    );
     let orphans = pool.read(&Scope::Operator, |client| {
-        let rows = client.query(all, &[])?;
+        let rows = client.query(&all, &[])?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<Vec<u8>>, ReadError>>()
     })?;
     // Pieces that come after this statement saw the row are of a lease that it did not see, and
@@ -300,7 +301,7 @@ pub(super) fn remove_orphans(pool: &Pool, is_stopping: &AtomicBool) -> Result<u6
     let remove = format!(
         "WITH gone AS (DELETE FROM recording_pieces WHERE recording = $1 AND n IN
              (SELECT n FROM recording_pieces WHERE recording = $1 ORDER BY n LIMIT $2)
-             AND NOT EXISTS ({IS_WANTED}) RETURNING octet_length(bytes) AS bytes)
+             AND NOT EXISTS ({WANTING} AND id = $1) RETURNING octet_length(bytes) AS bytes)
          SELECT count(*), coalesce(sum(bytes), 0)::bigint FROM gone"
     );
     let mut removed = 0_u64;

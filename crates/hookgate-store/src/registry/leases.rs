@@ -82,24 +82,10 @@ impl Registry {
         self.read("looking for deliveries", change).await
     }
 
-    /// Keeps how an attempt ended and what follows of it, which it gives back. It is queued
-    /// when this is called, and done whether or not anybody waits for it. Nothing: the lease
+    /// Keeps how attempts ended, in their order, and what follows of each, which it gives back.
+    /// It is queued when this is called, and done whether or not anybody waits for it. Leases
+    /// that are asked for next go along with it, and find what it makes due. Nothing: the lease
     /// was lost, to another one or with the delivery, and nothing is kept.
-    ///
-    /// # Errors
-    ///
-    /// A [`RegistryError`].
-    pub fn settle_delivery(
-        &self,
-        settling: Settling,
-    ) -> impl Future<Output = Result<Option<Settlement>, RegistryError>> + Send + 'static + use<>
-    {
-        let settled = self.settle_deliveries(vec![settling]);
-        async move { Ok(settled.await?.pop().flatten()) }
-    }
-
-    /// The same for several at once, in their order, which is cheaper. Leases that are asked
-    /// for next go along with it, and find what it makes due.
     ///
     /// # Errors
     ///

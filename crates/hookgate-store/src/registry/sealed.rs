@@ -25,6 +25,7 @@ pub const SEALED_BYTES_MAX: usize = 128 << 10;
 
 /// The "tenant" whose data key is the installation's own. No tenant's id is empty.
 pub(super) const INSTALLATION: &str = "";
+
 /// Credentials that are remembered: as many as tenants are called at the same time. Past this
 /// all are forgotten.
 const REMEMBERED_MAX: usize = 1_024;

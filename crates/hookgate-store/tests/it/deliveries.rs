@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookgate_core::delivery::schedule::DEFAULT;
-use hookgate_core::delivery::{AttemptOutcome, DestinationSettings, Disabled, NextState};
+use hookgate_core::delivery::{
+    AttemptOutcome, DestinationSettings, Disabled, NextState, Settlement,
+};
 use hookgate_core::tenant::{Scope, TenantId};
 use hookgate_core::time::Timestamp;
 use hookgate_store::{
@@ -99,8 +101,14 @@ pub(crate) async fn settle(
     outcome: AttemptOutcome,
     now: Timestamp,
 ) -> NextState {
-    let settled = registry.settle_delivery(settling(leased, outcome, now)).await.unwrap();
+    let settled = settle_one(registry, settling(leased, outcome, now)).await;
     settled.expect("the lease is not lost").state
+}
+
+/// Nothing: the lease was lost.
+pub(crate) async fn settle_one(registry: &Registry, settling: Settling) -> Option<Settlement> {
+    let mut settled = registry.settle_deliveries(vec![settling]).await.unwrap();
+    settled.pop().expect("one for each")
 }
 
 async fn list(registry: &Registry, filter: DeliveryFilter) -> Vec<hookgate_store::Delivery> {
@@ -166,7 +174,7 @@ async fn a_destination_is_kept_changed_and_removed_within_its_scope() {
     registry.remove_destination(&only("acme"), own.id).await.unwrap();
     assert_eq!(ids(&Scope::Operator).await, [operators.id]);
     assert!(list(registry, DeliveryFilter::default()).await.is_empty());
-    let settled = registry.settle_delivery(settling(&leased, OK, NOW)).await.unwrap();
+    let settled = settle_one(registry, settling(&leased, OK, NOW)).await;
     assert!(settled.is_none(), "the lease went with the delivery");
     let bench = bench.reopen();
     let again = bench.store.registry().destination(&Scope::Operator, operators.id).await.unwrap();
@@ -268,16 +276,16 @@ async fn a_delivery_is_leased_to_one_and_settled_by_him_alone() {
 
     let again = lease(registry, seconds(30), 10).await.pop().expect("its lease is over");
     assert_ne!(again.token, leased.token);
-    let void = registry.settle_delivery(settling(&leased, OK, seconds(31))).await.unwrap();
+    let void = settle_one(registry, settling(&leased, OK, seconds(31))).await;
     assert!(void.is_none(), "it is another one's");
     let outcome = AttemptOutcome::Refused { status: 503, retry_after: None };
     let said = Settling {
         response: Some(format!("{}é", "x".repeat(RESPONSE_BYTES_MAX - 1))),
         ..settling(&again, outcome, seconds(31))
     };
-    let next = registry.settle_delivery(said).await.unwrap().unwrap().state;
+    let next = settle_one(registry, said).await.unwrap().state;
     assert_eq!(next, NextState::Pending { due: seconds(36) });
-    let twice = registry.settle_delivery(settling(&again, OK, seconds(31))).await.unwrap();
+    let twice = settle_one(registry, settling(&again, OK, seconds(31))).await;
     assert!(twice.is_none(), "it is settled");
     assert!(lease(registry, seconds(35), 10).await.is_empty(), "it is not due yet");
     assert_eq!(registry.next_delivery().await.unwrap(), Some(seconds(36)));
@@ -313,7 +321,7 @@ async fn what_a_crash_left_is_due_again_and_the_breaker_stays_open() {
     assert!(lease(registry, seconds(6), 100).await.is_empty(), "one at a time");
     let bench = bench.reopen();
     let registry = bench.store.registry();
-    let lost = registry.settle_delivery(settling(&probe[0], OK, seconds(7))).await.unwrap();
+    let lost = settle_one(registry, settling(&probe[0], OK, seconds(7))).await;
     assert!(lost.is_none(), "nobody settles what was leased before the restart");
     let kept = registry.destination(&Scope::Operator, destination.id).await.unwrap().unwrap();
     assert!(kept.breaker.is_open());
@@ -334,8 +342,8 @@ async fn an_endpoint_that_is_gone_gets_nothing_until_it_is_enabled() {
     enqueue(registry, vec![event(&destination, 1), event(&destination, 2)], NOW).await;
     let leased = lease(registry, NOW, 10).await;
     assert_eq!(seqs(&leased), [1], "one at a time");
-    let settled = registry.settle_delivery(settling(&leased[0], AttemptOutcome::Gone, NOW));
-    let settled = settled.await.unwrap().unwrap();
+    let gone = settling(&leased[0], AttemptOutcome::Gone, NOW);
+    let settled = settle_one(registry, gone).await.unwrap();
     assert_eq!((settled.state, settled.disables), (NextState::Failed, Some(Disabled::Gone)));
     enqueue(registry, vec![event(&destination, 3)], NOW).await;
     assert!(lease(registry, seconds(60), 10).await.is_empty());
@@ -381,7 +389,7 @@ async fn the_failures_of_endpoints_and_ours_are_told_apart() {
     let ours = AttemptOutcome::Ours { reason: "secret", may_pass: false };
     let leased = lease(registry, NOW, 4).await;
     let once = |outcome| Settling { schedule: Arc::from([]), ..settling(&leased[0], outcome, NOW) };
-    registry.settle_delivery(once(DOWN)).await.unwrap().unwrap();
+    settle_one(registry, once(DOWN)).await.unwrap();
     settle(registry, &leased[1], ours, NOW).await;
     settle(registry, &leased[2], OK, NOW).await;
     assert_eq!(statuses(registry).await, ["failed", "dead_ours", "delivered", "pending"]);
@@ -435,7 +443,7 @@ async fn the_events_of_a_conversation_come_in_order_if_that_is_wanted() {
     enqueue(registry, vec![of("a", 6), of("a", 7), of("a", 8)], now).await;
     let head = lease(registry, now, 10).await;
     let once = Settling { schedule: Arc::from([]), ..settling(&head[0], DOWN, now) };
-    registry.settle_delivery(once).await.unwrap().unwrap();
+    settle_one(registry, once).await.unwrap();
     let next = lease(registry, now, 10).await;
     assert_eq!(seqs(&next), [7]);
     // Without order all go at once, and with it again one does.
@@ -553,7 +561,7 @@ async fn what_is_erased_or_about_to_be_is_neither_replayed_nor_tried_again() {
     enqueue(registry, vec![of("call-1", 1), of("call-2", 2)], NOW).await;
     for leased in lease(registry, NOW, 2).await {
         let once = Settling { schedule: Arc::from([]), ..settling(&leased, DOWN, NOW) };
-        registry.settle_delivery(once).await.unwrap().unwrap();
+        settle_one(registry, once).await.unwrap();
     }
     let seen = registry.erasures_done().await.unwrap();
     let (provider, external_id) = (of("", 1).provider, "call-1".to_owned());
@@ -610,7 +618,7 @@ async fn what_was_given_up_is_tried_again_from_the_beginning() {
     for leased in lease(registry, NOW, 15).await {
         let outcome = if leased.seq == 7 { OK } else { DOWN };
         let once = Settling { schedule: Arc::from([]), ..settling(&leased, outcome, NOW) };
-        registry.settle_delivery(once).await.unwrap().unwrap();
+        settle_one(registry, once).await.unwrap();
     }
     let all = list(registry, DeliveryFilter::default()).await;
     let of = |seq: u64| all.iter().find(|it| it.seq == seq).unwrap().id;

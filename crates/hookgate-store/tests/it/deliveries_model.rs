@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::bench::Bench;
-use crate::deliveries::{DOWN, OK, add, enqueue, event, lease, seconds, settling};
+use crate::deliveries::{DOWN, OK, add, enqueue, event, lease, seconds, settle_one, settling};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -131,8 +131,8 @@ impl Story<'_> {
         let (leased, until) = self.leased.remove(which as usize % self.leased.len());
         let outcome = if is_well { OK } else { DOWN };
         let settling = settling(&leased, outcome, self.now);
-        let settled = self.bench().store.registry().settle_delivery(settling);
-        let settled = self.runtime.block_on(settled).unwrap();
+        let settled = settle_one(self.bench().store.registry(), settling);
+        let settled = self.runtime.block_on(settled);
         assert!(settled.is_some() || until <= self.now, "{leased:?} was lost within its lease");
         if settled.is_some_and(|it| it.state == NextState::Delivered) {
             let lane = (leased.destination.0.as_u128(), self.conversation(&leased));
@@ -154,9 +154,9 @@ impl Story<'_> {
             Step::Crash => {
                 self.bench = self.bench.take().map(Bench::reopen);
                 for (lost, _) in std::mem::take(&mut self.leased) {
-                    let settled = self.bench().store.registry();
-                    let settled = settled.settle_delivery(settling(&lost, OK, self.now));
-                    assert_eq!(self.runtime.block_on(settled).unwrap(), None);
+                    let settling = settling(&lost, OK, self.now);
+                    let settled = settle_one(self.bench().store.registry(), settling);
+                    assert_eq!(self.runtime.block_on(settled), None);
                 }
             }
             Step::Retry(which) => {

@@ -11,7 +11,7 @@ use hookgate_store::{DeliveryFilter, DeliveryStatus, NewDelivery, Registry, Sett
 use serde_json::json;
 
 use crate::bench::Bench;
-use crate::deliveries::{DOWN, OK, add, enqueue, event, lease, settling};
+use crate::deliveries::{DOWN, OK, add, enqueue, event, lease, settle_one, settling};
 use crate::registry::NOW;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -32,7 +32,7 @@ async fn simulate(
         for it in leased {
             let schedule = Arc::from(SCHEDULE);
             let settling = Settling { schedule, ..settling(&it, outcome(now), now) };
-            registry.settle_delivery(settling).await.unwrap().unwrap();
+            settle_one(registry, settling).await.unwrap();
         }
         if is_idle {
             let Some(next) = registry.next_delivery().await.unwrap() else { return };
@@ -119,7 +119,7 @@ async fn a_gateway_that_was_off_for_days_gives_nothing_up_that_had_no_chance() {
     for leased in lease(registry, later, 64).await {
         let schedule = Arc::from(SCHEDULE);
         let settling = Settling { schedule, ..settling(&leased, DOWN, later) };
-        registry.settle_delivery(settling).await.unwrap().unwrap();
+        settle_one(registry, settling).await.unwrap();
     }
     let kept = registry.destination(&Scope::Operator, destination.id).await.unwrap().unwrap();
     assert!(kept.breaker.is_open());
