@@ -49,7 +49,7 @@ pub(crate) fn run(flags: &Doctor, environment: &Environment) -> anyhow::Result<O
             disk(&config, &mut report);
             gateway(&config, environment, &mut report)?;
             secrets::check(&config, environment, &mut report)?;
-            vapi::check(&config, environment, &mut report)?;
+            vapi::check(&config, &mut report);
             report.sources(&config);
         }
     }

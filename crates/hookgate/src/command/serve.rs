@@ -76,7 +76,7 @@ pub(crate) fn run(flags: &cli::Serve, environment: Environment) -> anyhow::Resul
     let tls =
         config.tls.as_ref().map(|it| Tls::from_files(&it.certificate, &it.key)).transpose()?;
     let looked_for = client::base_url(&environment)?;
-    logging::start(&config, &environment)?;
+    logging::start(&config)?;
     limits::raise_open_files();
     limits::keep_panics_quiet();
 

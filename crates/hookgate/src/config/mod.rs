@@ -38,6 +38,7 @@ pub(crate) use self::store::{
 use self::tools::ToolsConfig;
 use crate::environment::Environment;
 use crate::exit::Usage;
+use crate::logging;
 
 /// Where the gateway listens if nobody says otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -177,7 +178,7 @@ impl Config {
             quota: limits::quota(&raw.limits)?,
             tls: tls(raw.tls)?,
             log_format: log_format(flags, &raw.log)?,
-            log_level: raw.log.level.unwrap_or_else(|| LOG_LEVEL.to_owned()),
+            log_level: log_level(environment, &raw.log)?,
             sources: sources(&raw.source, environment)?,
             admin_token: environment.value("HOOKGATE_ADMIN_TOKEN")?,
             egress: egress(&raw.egress, environment)?,
@@ -317,6 +318,15 @@ fn log_format(flags: &Flags, raw: &RawLog) -> anyhow::Result<LogFormat> {
         (None, Some("json")) => Ok(LogFormat::Json),
         (None, Some(_)) => Err(usage("[log] format must be `human` or `json`".to_owned())),
     }
+}
+
+fn log_level(environment: &Environment, raw: &RawLog) -> anyhow::Result<String> {
+    let (level, at) = match environment.value("RUST_LOG")? {
+        Some(level) => (level, "RUST_LOG"),
+        None => (raw.level.clone().unwrap_or_else(|| LOG_LEVEL.to_owned()), "[log] level"),
+    };
+    logging::filter(&level).map_err(|fault| usage(format!("{at} = \"{level}\": {fault}")))?;
+    Ok(level)
 }
 
 fn networks(texts: &[String]) -> anyhow::Result<Vec<IpNet>> {

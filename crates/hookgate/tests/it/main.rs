@@ -32,3 +32,4 @@ mod tenants;
 mod tools;
 mod tour;
 mod verify;
+mod wrong;

@@ -4,20 +4,15 @@ use hookgate_core::source::Verification;
 
 use super::report::Report;
 use crate::config::Config;
-use crate::environment::Environment;
 
 /// What the guide wants watched in the log.
 const WATCHED: &str = "\"Security violation: Invalid call ownership\", \"Invalid webhook signature\" \
                        and \"Assistant ID mismatch\"";
 
 /// Goes through the checklist, if the source is in use.
-pub(super) fn check(
-    config: &Config,
-    environment: &Environment,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+pub(super) fn check(config: &Config, report: &mut Report) {
     let source = config.sources.iter().find(|it| it.source.name == "vapi");
-    let Some(source) = source.filter(|it| !it.source.secrets.is_empty()) else { return Ok(()) };
+    let Some(source) = source.filter(|it| !it.source.secrets.is_empty()) else { return };
     let about = |line: &str| format!("vapi checklist, {line}");
 
     if source.source.verification == Verification::Enforce {
@@ -50,14 +45,13 @@ pub(super) fn check(
         &about("middleware"),
         "limits, strict parsing and answers that say nothing are built in".to_owned(),
     );
-    logging(config, environment, report)
+    logging(config, report);
 }
 
 /// Whether the lines that the guide wants watched are written.
-fn logging(config: &Config, environment: &Environment, report: &mut Report) -> anyhow::Result<()> {
-    let level = environment.value("RUST_LOG")?.unwrap_or_else(|| config.log_level.clone());
+fn logging(config: &Config, report: &mut Report) {
     let about = "vapi checklist, logging";
-    if level.split(',').any(|it| it.trim().eq_ignore_ascii_case("off")) {
+    if config.log_level.split(',').any(|it| it.trim().eq_ignore_ascii_case("off")) {
         report.warn(
             about,
             "the log is off, so nobody sees a security violation".to_owned(),
@@ -72,5 +66,4 @@ fn logging(config: &Config, environment: &Environment, report: &mut Report) -> a
          scripts/attack against a test gateway"
             .to_owned(),
     );
-    Ok(())
 }
