@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hookgate_core::mask::visible;
-use hookgate_core::provider::Provider;
+use hookgate_core::provider::{Provider, Refusal};
 use hookgate_core::scheme::{Policy, Proof};
 use hookgate_core::secret::Secret;
 use hookgate_core::tool::catalog;
@@ -39,6 +39,11 @@ const TOOL: &str = "tool:";
 
 /// What stands before a tool's name in the URL of a source.
 const TOOLS: &str = "/tools/";
+
+/// What is said of a request that is refused although it is proven.
+const OWNERLESS: &str = "It is proven, and the ids in it are nobody's or somebody else's: hookgate events list --status \
+     quarantined has it. Next: hookgate binding add (its agent or number); of somebody else's, hookgate \
+     violations list.";
 
 /// Runs the command.
 pub(crate) fn run(flags: &Send, environment: &Environment) -> anyhow::Result<Outcome> {
@@ -237,7 +242,14 @@ async fn once(post: &Post) -> anyhow::Result<Outcome> {
 /// What to do next.
 fn advice(post: &Post, answer: &Answer) -> Vec<String> {
     let provider = post.provider;
-    let is_refusal = answer.status.as_u16() == provider.refusal.status;
+    let Refusal { status, body } = provider.refusal;
+    let is_refusal = (answer.status.as_u16(), answer.body.as_str()) == (status, body);
+    let compare = format!(
+        "The gateway holds another secret: compare {} there and here.",
+        provider.secret_variables.first().unwrap_or(&"the secret")
+    );
+    let retry =
+        "Next: hookgate rejections list says why; after mending it, hookgate rejections retry.";
     let one = |text: String| vec![text];
     match answer.status.as_u16() {
         200..=299 => one("Next: hookgate events list".to_owned()),
@@ -245,16 +257,12 @@ fn advice(post: &Post, answer: &Answer) -> Vec<String> {
             "Refused, as a request that was changed on its way must be.".to_owned(),
             "Next: hookgate rejections list".to_owned(),
         ],
-        _ if is_refusal => vec![
-            format!(
-                "The gateway holds another secret: compare {} there and here.",
-                provider.secret_variables.first().unwrap_or(&"the secret")
-            ),
-            "Next: hookgate rejections list says why; after mending it, hookgate rejections retry."
-                .to_owned(),
-            "If that is empty, the ids in it belong to somebody else: hookgate violations list."
-                .to_owned(),
-        ],
+        // Some providers have one answer for both.
+        _ if is_refusal && body == Refusal::UNAUTHORIZED.body => {
+            vec![compare, retry.to_owned(), format!("If it is not there: {OWNERLESS}")]
+        }
+        _ if is_refusal => vec![compare, retry.to_owned()],
+        401 if answer.body == Refusal::UNAUTHORIZED.body => one(OWNERLESS.to_owned()),
         400 if answer.body.contains("Missing call ID") => {
             one("It is proven, and names no call.".to_owned())
         }

@@ -1,7 +1,7 @@
 //! What a user hears who wrote something wrong: the thing itself, and what to write.
 
 use crate::bench::Bench;
-use crate::tenants::run;
+use crate::tenants::{done, run};
 
 #[test]
 fn a_mistyped_level_is_refused_instead_of_silencing_the_log() {
@@ -27,4 +27,29 @@ fn a_mistyped_level_is_refused_instead_of_silencing_the_log() {
     bench.set("RUST_LOG", "infoo");
     let ended = run(&bench, "serve --listen 127.0.0.1:0");
     assert!(ended.code == 2 && ended.err.contains("RUST_LOG = \"infoo\""), "{ended:?}");
+}
+
+#[test]
+fn a_tool_call_of_nobody_is_not_taken_for_a_wrong_secret() {
+    let mut bench = Bench::new();
+    let gateway = bench.serve(&["--dev"]);
+    done(&bench, "tenant add acme --name Acme");
+    let ended = run(&bench, "send retell --event tool:bookings_cancel");
+    assert_eq!(ended.code, 1, "{ended:?}");
+    for text in ["401", "events list --status quarantined", "binding add", "violations list"] {
+        assert!(ended.out.contains(text), "{text}: {ended:?}");
+    }
+    assert!(!ended.out.contains("another secret"), "{ended:?}");
+    let listed = done(&bench, "events list --status quarantined");
+    assert!(listed.contains("retell"), "{listed}");
+
+    let wrong = run(&bench, "send retell --secret wrong");
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    assert!(wrong.out.contains("another secret"), "{wrong:?}");
+    assert!(!wrong.out.contains("quarantined"), "{wrong:?}");
+    // Vapi's answer is the same for both.
+    let either = run(&bench, "send vapi --secret wrong");
+    assert!(either.out.contains("another secret"), "{either:?}");
+    assert!(either.out.contains("If it is not there: It is proven"), "{either:?}");
+    gateway.stop();
 }
