@@ -52,7 +52,7 @@ impl Archive {
     ///
     /// An [`OpenError`], whose sentence says what to do.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let layout = Layout::new(folder);
+        let layout = Layout::existing(folder)?;
         if layout.copying().exists() {
             return Err(OpenError::Unfinished(folder.display().to_string()));
         }

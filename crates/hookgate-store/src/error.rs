@@ -17,6 +17,9 @@ pub enum OpenError {
         "another process uses this store folder: stop it, or choose another folder with --store"
     )]
     Locked,
+    /// There is nothing of ours in the folder.
+    #[error("there is no store in {}: name the folder of one with --store", .0.display())]
+    NoStore(PathBuf),
     /// The folder cannot be written.
     #[error(
         "the store folder {} cannot be written: mount it writable and give it to the user that runs hookgate",

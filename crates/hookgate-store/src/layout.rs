@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hookgate_journal::{LogId, LogSettings, Retention, Settings, Sync};
 
+use crate::error::OpenError;
 use crate::options::{Options, Ring};
 
 /// The log of everything that is kept.
@@ -74,6 +75,12 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// The folder of a store that must be there: whoever looks into one makes none.
+    pub(crate) fn existing(root: &Path) -> Result<Self, OpenError> {
+        let layout = Self::new(root);
+        if layout.journal().is_dir() { Ok(layout) } else { Err(OpenError::NoStore(layout.root)) }
     }
 
     pub(crate) fn root(&self) -> &Path {

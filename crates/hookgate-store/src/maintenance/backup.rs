@@ -46,7 +46,7 @@ pub fn backup(
     target: &Path,
     mut progress: impl FnMut(Progress),
 ) -> Result<(), MaintenanceError> {
-    let (from, to) = (Layout::new(folder), Layout::new(target));
+    let (from, to) = (Layout::existing(folder)?, Layout::new(target));
     registry::check_version(&from.registry())?;
     let taken = fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some());
     if taken {

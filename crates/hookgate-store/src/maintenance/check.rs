@@ -90,7 +90,7 @@ pub fn check(
     folder: &Path,
     mut progress: impl FnMut(Progress),
 ) -> Result<Report, MaintenanceError> {
-    let layout = Layout::new(folder);
+    let layout = Layout::existing(folder)?;
     registry::check_version(&layout.registry())?;
     let options = Options::default();
     let mut report = Report::default();

@@ -110,12 +110,7 @@ impl MaintenanceError {
 ///
 /// A [`MaintenanceError`].
 pub fn remove_conversations(folder: &Path) -> Result<(), MaintenanceError> {
-    let layout = Layout::new(folder);
-    let journal_folder = layout.journal();
-    if !journal_folder.is_dir() {
-        let source = io::Error::from(io::ErrorKind::NotFound);
-        return Err(MaintenanceError::Io { doing: "opening", path: journal_folder, source });
-    }
+    let layout = Layout::existing(folder)?;
     // For its lock.
     let (journal, _) = open_journal(&layout, &Options::default(), hookgate_journal::wake_inline())?;
     let path = layout.conversations();
@@ -131,12 +126,7 @@ pub fn remove_conversations(folder: &Path) -> Result<(), MaintenanceError> {
 ///
 /// A [`MaintenanceError`]. The next start makes the index if this did not finish.
 pub fn rebuild(folder: &Path, mut progress: impl FnMut(Progress)) -> Result<(), MaintenanceError> {
-    let layout = Layout::new(folder);
-    let journal_folder = layout.journal();
-    if !journal_folder.is_dir() {
-        let source = io::Error::from(io::ErrorKind::NotFound);
-        return Err(MaintenanceError::Io { doing: "opening", path: journal_folder, source });
-    }
+    let layout = Layout::existing(folder)?;
     let options = Options::default();
     let (journal, _) = open_journal(&layout, &options, hookgate_journal::wake_inline())?;
     let index = layout.index();

@@ -53,3 +53,21 @@ fn a_tool_call_of_nobody_is_not_taken_for_a_wrong_secret() {
     assert!(either.out.contains("If it is not there: It is proven"), "{either:?}");
     gateway.stop();
 }
+
+#[test]
+fn a_folder_without_a_store_is_said_to_have_none() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path().join("empty")).unwrap();
+    for folder in ["nowhere", "empty"] {
+        for line in
+            ["events list", "rejections list", "store check", "store rebuild", "store backup copy"]
+        {
+            let ended = run(&bench, &format!("{line} --store {folder}"));
+            assert_eq!(ended.code, 1, "{line}: {ended:?}");
+            let sentence = format!("there is no store in {folder}");
+            assert!(ended.err.contains(&sentence), "{line}: {ended:?}");
+            assert!(!ended.err.contains("check the disk"), "{line}: {ended:?}");
+        }
+    }
+    assert!(!bench.path().join("nowhere").exists());
+}
