@@ -14,7 +14,8 @@ use crate::sql;
 pub enum OpenError {
     /// Another process writes to the folder.
     #[error(
-        "another process uses this store folder: stop it, or choose another folder with --store"
+        "another process uses this store folder: stop it, or choose another folder (--store; with \
+         PostgreSQL [store] folder)"
     )]
     Locked,
     /// There is nothing of ours in the folder.

@@ -93,22 +93,21 @@ pub(crate) fn place(
     flag: Option<&str>,
     environment: &Environment,
 ) -> anyhow::Result<Place> {
-    let text = match flag {
-        Some(flag) => Some(flag.to_owned()),
-        None => environment
-            .value("HOOKGATE_STORE")?
-            .or_else(|| raw.path.as_ref().map(|it| it.0.clone())),
+    let (text, at) = match (flag, environment.value("HOOKGATE_STORE")?, &raw.path) {
+        (Some(flag), ..) => (flag.to_owned(), ""),
+        (None, Some(text), _) => (text, "HOOKGATE_STORE: "),
+        (None, None, Some(path)) => (path.0.clone(), "[store] path: "),
+        (None, None, None) => (STORE.to_owned(), ""),
     };
-    let text = text.unwrap_or_else(|| STORE.to_owned());
     if is_url(&text) {
         let settings = database(&text, raw, environment)?;
         return Ok(Place::Postgres(Box::new(settings)));
     }
     if text.is_empty() || text.contains("://") {
         // What stands behind such a beginning may be a password.
-        return Err(usage(
-            "--store: give a folder, as in --store hookgate.data, or postgres://…".to_owned(),
-        ));
+        return Err(usage(format!(
+            "{at}a store is a folder, as in hookgate.data, or postgres://…"
+        )));
     }
     Ok(Place::Folder(PathBuf::from(text)))
 }

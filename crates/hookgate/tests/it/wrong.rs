@@ -1,6 +1,9 @@
 //! What a user hears who wrote something wrong: the thing itself, and what to write.
 
+use hookgate_testpg::Cluster;
+
 use crate::bench::Bench;
+use crate::postgres::MASTER_KEY;
 use crate::tenants::{done, run};
 
 #[test]
@@ -70,4 +73,31 @@ fn a_folder_without_a_store_is_said_to_have_none() {
         }
     }
     assert!(!bench.path().join("nowhere").exists());
+}
+
+#[test]
+fn the_setting_that_is_wrong_is_the_one_that_is_named() {
+    let mut bench = Bench::new();
+    let check = |bench: &Bench, line: &str, at: &str| {
+        let ended = run(bench, line);
+        assert_eq!(ended.code, 2, "{ended:?}");
+        let sentence = format!("error: {at}a store is a folder, as in hookgate.data");
+        assert!(ended.err.contains(&sentence), "{ended:?}");
+        assert!(!ended.err.contains("hunter2"), "{ended:?}");
+    };
+    check(&bench, "serve --store https://me:hunter2@db/x", "");
+    bench.file("hookgate.toml", "[store]\npath = \"\"\n");
+    check(&bench, "serve", "[store] path: ");
+    bench.set("HOOKGATE_STORE", "https://me:hunter2@db/x");
+    check(&bench, "serve", "HOOKGATE_STORE: ");
+    check(&bench, "store check", "HOOKGATE_STORE: ");
+
+    let database = Cluster::shared().database();
+    bench.set("HOOKGATE_STORE", &database.url()).set("HOOKGATE_MASTER_KEY", MASTER_KEY);
+    let gateway = bench.serve(&[]);
+    let second = run(&bench, "serve --listen 127.0.0.1:0");
+    assert_eq!(second.code, 1, "{second:?}");
+    assert!(second.err.contains("another process uses this store folder"), "{second:?}");
+    assert!(second.err.contains("[store] folder"), "{second:?}");
+    gateway.stop();
 }
