@@ -278,14 +278,16 @@ impl Api {
             request = request.header("last-event-id", last);
         }
         let Ok(response) = request.send().await else {
-            return Err(Unopened::Later("it cannot be reached".to_owned()));
+            return Err(Unopened::Unreachable("it cannot be reached"));
         };
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Unopened::Later(format!("it answers {status}")));
+            let Refusal { detail, .. } = Refusal::read(Asker::Operator, status, response).await;
+            let detail = detail.trim_end_matches('.');
+            return Err(Unopened::Answered(format!("it answers {status}: {detail}")));
         }
         Err(never(self.refused(response).await))
     }
@@ -312,8 +314,10 @@ impl Api {
 /// Why an answer that goes on was not opened.
 #[derive(Debug)]
 pub(crate) enum Unopened {
-    /// It may work later. Says what is in the way.
-    Later(String),
+    /// Nothing answers; it may later. Says what is in the way.
+    Unreachable(&'static str),
+    /// It may work later, by what the gateway says is in the way.
+    Answered(String),
     /// It would be refused again.
     Never(anyhow::Error),
 }

@@ -70,8 +70,8 @@ pub(crate) struct Follow<'a> {
     place: Option<String>,
     open: Option<Open>,
     pause: Duration,
-    /// Whether somebody knows that it is not open.
-    is_lost: bool,
+    /// What was said last of why it is not open.
+    lost: Option<String>,
 }
 
 struct Open {
@@ -88,7 +88,7 @@ impl<'a> Follow<'a> {
         since: Option<String>,
         place: Option<String>,
     ) -> Self {
-        Self { api, query, since, place, open: None, pause: PAUSE_MIN, is_lost: false }
+        Self { api, query, since, place, open: None, pause: PAUSE_MIN, lost: None }
     }
 
     /// The place behind all that was told, once the stream was open.
@@ -128,43 +128,62 @@ impl<'a> Follow<'a> {
                 Err(_) => "nothing came for 45 s",
             };
             self.open = None;
-            if !std::mem::replace(&mut self.is_lost, true) {
-                return Ok(Told::Lost(lost.to_owned()));
+            if self.lost.is_none() {
+                return Ok(self.lose(lost.to_owned()));
             }
         }
     }
 
     /// Tries to open the stream; says so if that does not work for the first time.
     async fn open(&mut self) -> anyhow::Result<Option<Told>> {
-        if self.is_lost {
+        if self.lost.is_some() {
             sleep(self.pause).await;
             self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
         }
         let mut query = self.query.clone();
         let place = self.place.as_deref();
         query.extend(self.since.clone().filter(|_| place.is_none()).map(|it| ("since", it)));
-        let opening = timeout(SILENCE_MAX, self.api.open(PATH, &query, place));
-        let why = match opening.await {
-            Ok(Ok(response)) => {
+        let unopened = match self.try_to_open(&query, place).await {
+            Ok(response) => {
                 self.open = Some(Open { response, messages: Messages::default() });
                 return Ok(None);
             }
-            Ok(Err(Unopened::Never(_))) if place.is_some() && self.is_elsewhere().await => {
-                (self.place, self.since) = (None, None);
-                return Ok(Some(Told::Elsewhere));
+            Err(Unopened::Never(error)) if place.is_some() => {
+                // It may be the place that is refused: then there is a stream without one.
+                match self.try_to_open(&self.query, None).await {
+                    Ok(_) => {
+                        (self.place, self.since) = (None, None);
+                        return Ok(Some(Told::Elsewhere));
+                    }
+                    Err(Unopened::Never(_)) => return Err(error),
+                    Err(later) => later,
+                }
             }
-            Ok(Err(Unopened::Never(error))) => return Err(error),
-            Ok(Err(Unopened::Later(why))) => why,
-            Err(_) => "it does not answer".to_owned(),
+            Err(unopened) => unopened,
         };
-        let is_new = !std::mem::replace(&mut self.is_lost, true);
-        Ok(is_new.then_some(Told::Lost(why)))
+        match unopened {
+            Unopened::Never(error) => Err(error),
+            // What the gateway itself answers says more than that it broke off.
+            Unopened::Answered(why) if self.lost.as_ref() != Some(&why) => Ok(Some(self.lose(why))),
+            Unopened::Unreachable(why) if self.lost.is_none() => {
+                Ok(Some(self.lose(why.to_owned())))
+            }
+            Unopened::Answered(_) | Unopened::Unreachable(_) => Ok(None),
+        }
     }
 
-    /// Whether it is the place that the gateway refuses: without one it does not.
-    async fn is_elsewhere(&self) -> bool {
-        let opening = timeout(SILENCE_MAX, self.api.open(PATH, &self.query, None));
-        matches!(opening.await, Ok(Ok(_)))
+    async fn try_to_open(
+        &self,
+        query: &[(&'static str, String)],
+        place: Option<&str>,
+    ) -> Result<reqwest::Response, Unopened> {
+        let opening = timeout(SILENCE_MAX, self.api.open(PATH, query, place));
+        opening.await.unwrap_or(Err(Unopened::Unreachable("it does not answer")))
+    }
+
+    fn lose(&mut self, why: String) -> Told {
+        self.lost = Some(why.clone());
+        Told::Lost(why)
     }
 
     fn told(&mut self, message: Message) -> Option<Told> {
@@ -172,7 +191,7 @@ impl<'a> Follow<'a> {
         let number = |name: &str| data.get(name).and_then(Value::as_u64).unwrap_or(0);
         let told = match message.event.as_str() {
             "hello" => {
-                self.is_lost = false;
+                self.lost = None;
                 self.pause = PAUSE_MIN;
                 let more = data.get("more") == Some(&Value::Bool(true));
                 Some(Told::Opened(Opened { behind: number("behind"), more }))

@@ -56,11 +56,14 @@ impl Place {
     /// The number behind which the stream begins.
     pub(super) async fn find(self, shared: &Shared, scope: &Scope) -> Result<u64, Problem> {
         let store = &shared.console.store;
+        // While the database is away no stream begins, and no place is judged.
+        let newest = newest(store).await?;
         match self {
-            Self::Now => newest(store).await,
+            Self::Now => Ok(newest),
             Self::Start => Ok(0),
             Self::After { store: id, seq } => {
-                let is_here = id == begin(store.id()) && seq < store.snapshot().next_seq;
+                let next = store.snapshot().next_seq;
+                let is_here = id == begin(store.id()) && (seq <= newest || seq < next);
                 if is_here { Ok(seq) } else { Err(bad("since", WANTED)) }
             }
             Self::Behind(id) => {
@@ -71,10 +74,7 @@ impl Place {
                 let filter = EventFilter { since: Some(at), ..EventFilter::default() };
                 let page = Page { order: Order::OldestFirst, after: None, limit: 1 };
                 let found = store.events(scope, filter, page).await.map_err(Problem::reading)?;
-                match found.first() {
-                    Some(first) => Ok(first.seq.saturating_sub(1)),
-                    None => newest(store).await,
-                }
+                Ok(found.first().map_or(newest, |it| it.seq.saturating_sub(1)))
             }
         }
     }

@@ -144,7 +144,7 @@ impl Session<'_> {
                 Told::Lost(why) => {
                     self.is_away = true;
                     let base = self.api.base();
-                    remark(format_args!("No gateway at {base}: {why}. Trying again."));
+                    remark(format_args!("No events from {base}: {why}. Trying again."));
                 }
                 Told::Elsewhere => remark(
                     "The gateway has another store than the last time: what came meanwhile is not \

@@ -18,7 +18,7 @@ const OTHER_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 const CANARY: &str = "canary-0123456789abcdef";
 
 /// A shell with what a node of this database needs.
-fn node(database: &Database<'_>) -> Bench {
+pub(crate) fn node(database: &Database<'_>) -> Bench {
     let mut bench = Bench::new();
     bench
         .set("HOOKGATE_ADMIN_TOKEN", "operator-0123456789abcdef")

@@ -8,10 +8,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 
+use hookgate_testpg::{Cluster, Options, Stop};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use self::receiver::{Server, free_port};
+use crate::away::node;
 use crate::bench::{Bench, Gateway, PATIENCE};
 
 /// A running `hookgate listen`, killed when the test is over.
@@ -174,7 +176,7 @@ fn nothing_is_lost_and_the_order_kept_when_the_gateway_is_killed() {
         }
         // Killed while some of them are still on their way.
         gateway.signal(Signal::KILL);
-        listen.wait_for("No gateway at");
+        listen.wait_for("No events from");
         drop(gateway);
         gateway = again(&mut bench, address);
     }
@@ -356,7 +358,7 @@ fn a_gateway_with_another_store_is_told_from_the_one_before() {
     server.next();
     listen.line();
     gateway.stop();
-    listen.wait_for("No gateway at");
+    listen.wait_for("No events from");
     // The token is the one of `.env`, so it is still taken.
     let gateway = bench.serve_as(&[
         "serve",
@@ -388,7 +390,7 @@ fn a_gateway_stops_at_once_although_it_is_listened_to() {
         let ended = gateway.wait_for("stopped");
         assert!(ended.contains("complete=true"), "{ended}");
         assert_eq!(gateway.code(), 0);
-        assert!(waiting.recv_timeout(PATIENCE).unwrap().starts_with("Lost the gateway at"));
+        assert!(waiting.recv_timeout(PATIENCE).unwrap().starts_with("No events from"));
         drop(listen);
         if !admin {
             // The same with a listener for the operator alone.
@@ -432,7 +434,7 @@ fn tail_goes_on_where_it_was_when_the_gateway_is_killed() {
         send(&bench, number);
     }
     gateway.signal(Signal::KILL);
-    assert!(err.recv_timeout(PATIENCE).unwrap().starts_with("Lost the gateway"));
+    assert!(err.recv_timeout(PATIENCE).unwrap().starts_with("No events from"));
     drop(gateway);
     let gateway = again(&mut bench, address);
     send(&bench, 4);
@@ -440,5 +442,37 @@ fn tail_goes_on_where_it_was_when_the_gateway_is_killed() {
         let line = out.recv_timeout(PATIENCE).unwrap();
         assert!(line.contains(&format!("  call_{number}  ")), "{line}");
     }
+    gateway.stop();
+}
+
+#[test]
+fn a_database_that_is_away_is_said_once_and_waited_for() {
+    let cluster = Cluster::start(&Options::default());
+    let database = cluster.database();
+    let mut bench = node(&database);
+    bench.set("RETELL_API_KEY", "key_0123456789abcdef");
+    let gateway = bench.serve(&[]);
+    let server = Server::start();
+    let listen = Listen::start(&bench, &server.url("/"), &[]);
+    send(&bench, 1);
+    assert_eq!(server.next().body, body(1).as_bytes());
+    listen.line();
+    cluster.stop(Stop::Immediate);
+    send(&bench, 2);
+    let said = listen.wait_for("it answers 503");
+    assert!(said.starts_with("No events from"), "{said}");
+    // No stream begins that would break off at once, and no place is called wrong: neither the
+    // one that is remembered, nor one of another store, of which nobody can tell that now.
+    let place: Value = serde_json::from_str(&bench.read("place.json")).unwrap();
+    let elsewhere = "ZmEBAgMEAAAAAAAAAAE";
+    for place in [place["place"].as_str().unwrap(), elsewhere, "start"] {
+        let headers = [("authorization", "Bearer operator-0123456789abcdef")];
+        let path = format!("/api/v1/events/stream?since={place}");
+        let answer = gateway.get(&path, &headers);
+        assert_eq!(answer.status, 503, "{answer:?}");
+    }
+    cluster.start_again();
+    assert_eq!(server.next().body, body(2).as_bytes());
+    assert_eq!(listen.err.recv_timeout(PATIENCE).unwrap(), "The gateway is here again.");
     gateway.stop();
 }

@@ -62,10 +62,7 @@ async fn of_gateway(
                 output::remark(format_args!("{count} between were erased or cannot be read."));
             }
             Told::Lost(why) => {
-                output::remark(format_args!(
-                    "Lost the gateway at {}: {why}. Trying again.",
-                    api.base()
-                ));
+                output::remark(format_args!("No events from {}: {why}. Trying again.", api.base()));
             }
             Told::Elsewhere => output::remark(
                 "The gateway has another store than before: what came meanwhile is not known. \
