@@ -185,9 +185,14 @@ async fn token(api: &Api, command: SourceToken) -> anyhow::Result<Outcome> {
     match command {
         SourceToken::Add { name, tenant, print } => {
             let mut body = Map::new();
-            body.extend(tenant.map(|it| ("tenant".to_owned(), Value::from(it))));
+            body.extend(tenant.clone().map(|it| ("tenant".to_owned(), Value::from(it))));
             let made = api.post(&path(&["sources", &name, "tokens"])?, &body.into()).await;
-            let absent = format!("{}; the tenant must be there too", missing(&name));
+            let absent = match (&made, tenant) {
+                (Err(error), Some(tenant)) if client::is_problem(error, "no-such-tenant") => {
+                    super::tenant::missing(&tenant)
+                }
+                _ => missing(&name),
+            };
             print_url(api, &or_missing(made, &absent)?, print.json)?;
         }
         SourceToken::List { name, listing } => {

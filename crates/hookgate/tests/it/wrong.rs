@@ -101,3 +101,17 @@ fn the_setting_that_is_wrong_is_the_one_that_is_named() {
     assert!(second.err.contains("[store] folder"), "{second:?}");
     gateway.stop();
 }
+
+#[test]
+fn what_is_missing_is_the_tenant_or_the_source_and_not_the_other() {
+    let mut bench = Bench::new();
+    let gateway = bench.serve(&["--dev"]);
+    let ended = run(&bench, "source token add elevenlabs --tenant nobody");
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("there is no tenant nobody"), "{ended:?}");
+    assert!(!ended.err.contains("source elevenlabs"), "{ended:?}");
+    let ended = run(&bench, "source token add nothing --tenant nobody");
+    assert!(ended.err.contains("there is no source nothing"), "{ended:?}");
+    assert!(!ended.err.contains("tenant"), "{ended:?}");
+    gateway.stop();
+}
