@@ -255,7 +255,7 @@ pub(crate) async fn add(
     let console = &shared.console;
     let mut members = members(body).await?;
     let tenant = owner(console, &scope, members.remove("tenant"))?;
-    let settings = checked(console, Value::Object(members)).await?;
+    let settings = checked(console, &scope, Value::Object(members)).await?;
     let now = (console.clock)();
     let id = DestinationId::draw(now);
     let id = id.map_err(|error| Problem::failed("drawing the id of a destination", &error))?;
@@ -342,7 +342,7 @@ pub(crate) async fn change(
             settings.insert(name, value);
         }
     }
-    let settings = checked(console, Value::Object(settings)).await?;
+    let settings = checked(console, &scope, Value::Object(settings)).await?;
     let now = (console.clock)();
     let registry = console.store.registry();
     let after = registry.change_destination(&scope, before.id, settings, now).await;
@@ -552,9 +552,13 @@ fn owner(
 }
 
 /// Settings that can be, at an address that may be reached.
-async fn checked(console: &Console, value: Value) -> Result<DestinationSettings, Problem> {
+async fn checked(
+    console: &Console,
+    scope: &Scope,
+    value: Value,
+) -> Result<DestinationSettings, Problem> {
     let settings = DestinationSettings::read(value).map_err(|error| refused(&error))?;
-    let check = (console.check_destination)(settings.url.clone()).await;
+    let check = (console.check_destination)(settings.url.clone(), scope.clone()).await;
     check.map_err(|error| Problem::BadDestination(body::said(&error)))?;
     Ok(settings)
 }

@@ -98,9 +98,9 @@ pub type CheckSource = Arc<dyn Fn(&SourceSettings) -> Result<(), String> + Send 
 /// Told of a tenant that is erased, so that nothing of it stays in memory.
 pub type ForgetTenant = Arc<dyn Fn(&TenantId) + Send + Sync>;
 
-/// Whether a destination may be at this URL; if not, a sentence that says why. A name that
-/// does not resolve now is none of the reasons.
-pub type CheckDestination = Arc<dyn Fn(String) -> DestinationChecked + Send + Sync>;
+/// Whether a destination may be at this URL; if not, a sentence that says why, to whom it may
+/// be said. A name that does not resolve now is none of the reasons.
+pub type CheckDestination = Arc<dyn Fn(String, Scope) -> DestinationChecked + Send + Sync>;
 
 /// What [`CheckDestination`] gives.
 pub type DestinationChecked = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;

@@ -167,7 +167,7 @@ impl Bench {
             sources_applied,
             check_source: Arc::new(check),
             forget_tenant: Arc::new(|_| {}),
-            check_destination: Arc::new(|url: String| {
+            check_destination: Arc::new(|url: String, _| {
                 let is_inside = url.contains("//10.") || url.contains("//localhost");
                 Box::pin(async move {
                     if is_inside {

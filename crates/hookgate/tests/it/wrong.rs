@@ -115,3 +115,21 @@ fn what_is_missing_is_the_tenant_or_the_source_and_not_the_other() {
     assert!(!ended.err.contains("tenant"), "{ended:?}");
     gateway.stop();
 }
+
+#[test]
+fn the_operator_hears_which_setting_allows_an_address_and_a_tenant_does_not() {
+    let mut bench = Bench::new();
+    let gateway = bench.serve(&["--dev"]);
+    done(&bench, "tenant add acme --name Acme");
+    let key = done(&bench, "key add acme");
+    let line = "destination add --kind http --url http://127.0.0.1:8095/x";
+    let allow = "HOOKGATE_EGRESS_ALLOW";
+    let ended = run(&bench, line);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("loopback") && ended.err.contains(allow), "{ended:?}");
+    bench.set("HOOKGATE_ADMIN_TOKEN", key.trim());
+    let ended = run(&bench, line);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.ends_with("The host's address may not be reached.\n"), "{ended:?}");
+    gateway.stop();
+}
