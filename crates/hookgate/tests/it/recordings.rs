@@ -217,3 +217,21 @@ fn what_one_node_fetches_every_node_serves_until_it_is_erased_in_the_database() 
         assert!(!node.seen().contains(LINK), "{}", node.seen());
     }
 }
+
+#[test]
+fn the_sample_of_a_recording_is_one_that_can_be_kept() {
+    let mut bench = Bench::new();
+    bench.file("hookgate.toml", "[recordings]\narchive = true\n");
+    let mut gateway = bench.serve(&["--dev"]);
+    bench.done(&["send", "elevenlabs", "--event", "post_call_audio"]);
+    gateway.wait_for("recording was ");
+    let listed: Value =
+        serde_json::from_str(&bench.done(&["recordings", "list", "--json"])).unwrap();
+    let recording = &listed["data"][0];
+    assert_eq!(recording["state"], "fetched", "{recording}");
+    let id = recording["id"].as_str().unwrap();
+    bench.done(&["recordings", "get", id, "--out", "call.mp3"]);
+    let sound = std::fs::read(bench.path().join("call.mp3")).unwrap();
+    assert!(sound.starts_with(b"ID3"), "{sound:?}");
+    gateway.stop();
+}
