@@ -23,6 +23,14 @@ const SENDERS: usize = 2;
 /// Faults, as many of each kind; `HOOKGATE_SLOW_TESTS` makes it twenty times more.
 const FAULTS: usize = 8;
 
+/// How many answers a node gives beyond those that are waited for: so that every fault comes in
+/// the middle of them, and yet what is stored, and has to be delivered by three programs that
+/// share two cores, does not grow with the time that a fault takes.
+const AHEAD: usize = 50;
+
+/// Deliveries at once: what three nodes try is all to one endpoint.
+const CONCURRENCY: usize = 64;
+
 /// How long nothing at all may happen that is waited for: an answer, a delivery, a node that
 /// has emptied its spool. What a busy machine does slowly, it still does.
 const STALL_MAX: Duration = Duration::from_mins(5);
@@ -45,8 +53,10 @@ impl Delivered {
                 return;
             }
             let before = numbers.len();
-            let same = |it: &mut HashSet<u64>| it.len() == before;
-            (numbers, _) = self.more.wait_timeout_while(numbers, STALL_MAX, same).unwrap();
+            // Before that they cannot all be there.
+            let wanted_len = before + missing.len();
+            let too_few = |it: &mut HashSet<u64>| it.len() < wanted_len;
+            (numbers, _) = self.more.wait_timeout_while(numbers, STALL_MAX, too_few).unwrap();
             let (left, all) = (missing.len(), wanted.len());
             assert!(numbers.len() > before, "{left} of {all} are not delivered: {missing:?}");
         }
@@ -106,6 +116,10 @@ struct State {
     acknowledged: Vec<u64>,
     /// The same, counted by node.
     answers: [usize; NODES],
+    /// So many are waited for, of all nodes together.
+    wanted: usize,
+    /// How many each of them may give in any case.
+    allowed: [usize; NODES],
     /// Where each node is; nothing while it is gone.
     addresses: [Option<String>; NODES],
     is_over: bool,
@@ -114,6 +128,11 @@ struct State {
 impl State {
     fn all(&self) -> usize {
         self.answers.iter().sum()
+    }
+
+    /// Whether events are sent to a node now.
+    fn is_wanted(&self, node: usize) -> bool {
+        self.answers[node] < self.allowed[node] || self.all() < self.wanted
     }
 }
 
@@ -131,13 +150,9 @@ impl Load {
     /// Sends to one node until it is over; one that is gone is waited for.
     fn send(&self, node: usize) {
         while let Some(address) = self.address(node) {
-            let Some(mut client) = Client::connect(&address) else {
-                // It was killed: whoever did so says it in a moment.
-                std::thread::yield_now();
-                continue;
-            };
-            while !self.lock().is_over {
-                let number = self.next.fetch_add(1, Ordering::Relaxed);
+            // One that was killed has no address any more.
+            let Some(mut client) = Client::connect(&address) else { continue };
+            while let Some(number) = self.turn(node) {
                 match client.send(&body(number)) {
                     Some(200) => {
                         let mut state = self.lock();
@@ -161,11 +176,23 @@ impl Load {
         state.addresses[node].clone().filter(|_| !state.is_over)
     }
 
-    /// Waits for so many answers more, of one node or of all.
+    /// The next event for a node, as soon as it is to get one; nothing when it is over.
+    fn turn(&self, node: usize) -> Option<u64> {
+        let rests = |it: &mut State| !it.is_wanted(node) && !it.is_over;
+        let state = self.changed.wait_while(self.lock(), rests).unwrap();
+        (!state.is_over).then(|| self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Waits for so many answers more, of one node or of all. They go on behind it.
     fn wait_for(&self, more: usize, node: Option<usize>) {
         let count = |state: &State| node.map_or_else(|| state.all(), |it| state.answers[it]);
         let mut state = self.lock();
         let wanted = count(&state) + more;
+        match node {
+            Some(node) => state.allowed[node] = wanted + AHEAD,
+            None => state.wanted = wanted,
+        }
+        self.changed.notify_all();
         while count(&state) < wanted {
             let (last, before) = (count(&state), Instant::now());
             let same = |it: &mut State| count(it) == last;
@@ -173,6 +200,11 @@ impl Load {
             let stalled = before.elapsed();
             assert!(count(&state) > last, "no answer of {node:?} in {stalled:?}");
         }
+        for node in 0..NODES {
+            let ahead = state.answers[node] + AHEAD;
+            state.allowed[node] = state.allowed[node].max(ahead);
+        }
+        self.changed.notify_all();
     }
 }
 
@@ -294,7 +326,9 @@ fn nodes_whose_database_fails_in_every_way_keep_every_event_and_deliver_it() {
     let mut nodes = Nodes::start(&cluster, &database);
 
     let (address, delivered) = endpoint();
-    let wish = format!(r#"{{"kind":"http","url":"http://{address}/","format":"raw"}}"#);
+    let wish = format!(
+        r#"{{"kind":"http","url":"http://{address}/","format":"raw","concurrency":{CONCURRENCY}}}"#
+    );
     nodes.door(0).ask("POST", "/api/v1/destinations", &wish);
 
     let load = Arc::clone(&nodes.load);
