@@ -145,7 +145,11 @@ impl Dispatcher {
         }
         beside.shutdown().await;
         let settled = async {
-            shared.settle(under_way.take_ended()).await;
+            let unsettled = std::mem::take(&mut under_way.unsettled);
+            let unsettled = shared.settle(unsettled);
+            let ended = shared.settle(under_way.take_ended());
+            // What is not kept now is tried again by whoever has the lease next.
+            tokio::join!(unsettled, ended);
             while let Some(ended) = under_way.attempts.join_next().await {
                 under_way.ended.extend(ended);
                 shared.settle(under_way.take_ended()).await;
@@ -178,6 +182,8 @@ struct UnderWay {
     attempts: JoinSet<Ended>,
     /// Those that have ended and are not settled.
     ended: Vec<Ended>,
+    /// Those whose end the store did not keep when it was asked to.
+    unsettled: Vec<Ended>,
 }
 
 impl UnderWay {
@@ -187,6 +193,11 @@ impl UnderWay {
             self.ended.extend(ended);
         }
         std::mem::take(&mut self.ended)
+    }
+
+    /// All that are not settled.
+    fn count(&self) -> usize {
+        self.attempts.len().saturating_add(self.unsettled.len())
     }
 }
 
@@ -207,12 +218,16 @@ impl Shared {
             let (now, looked_at) = (self.now(), Instant::now());
             // It is queued here, and makes room for what is leased in the same transaction.
             let settled = self.settle(under_way.take_ended());
-            let free = self.settings.in_flight_max.saturating_sub(under_way.attempts.len());
+            let free = self.settings.in_flight_max.saturating_sub(under_way.count());
+            // Apart from the others: if it is one of them that cannot be kept, it is them alone.
+            let settled_late = self.settle(std::mem::take(&mut under_way.unsettled));
             let wanted = u32::try_from(free).unwrap_or(LEASED_MAX).min(LEASED_MAX);
-            let (leased, ()) = tokio::join!(self.lease(now, wanted), settled);
+            let (leased, unsettled, still) =
+                tokio::join!(self.lease(now, wanted), settled, settled_late);
+            under_way.unsettled.extend(unsettled.into_iter().chain(still));
             let looked = match leased {
                 Ok(leased) => {
-                    if leased.is_empty() && under_way.attempts.is_empty() {
+                    if leased.is_empty() && under_way.count() == 0 {
                         self.idle.send_replace(asked);
                     }
                     for leased in leased {
@@ -256,36 +271,43 @@ impl Shared {
         }
     }
 
-    /// Keeps how attempts ended. It is queued when this is called.
-    fn settle(&self, ended: Vec<Ended>) -> impl Future<Output = ()> + Send + use<'_> {
-        let (told, settlings): (Vec<_>, Vec<_>) =
-            ended.into_iter().map(|it| ((it.destination, it.tenant), it.settling)).unzip();
+    /// Keeps how attempts ended. It is queued when this is called. Gives those back whose end
+    /// could not be kept, or may not be, and that have their leases still.
+    fn settle(&self, ended: Vec<Ended>) -> impl Future<Output = Vec<Ended>> + Send + use<'_> {
+        let settlings: Vec<_> = ended.iter().map(|it| it.settling.clone()).collect();
         let registry = self.settings.store.registry();
         let kept = (!settlings.is_empty()).then(|| registry.settle_deliveries(settlings));
         async move {
-            let Some(kept) = kept else { return };
+            let Some(kept) = kept else { return ended };
             let settlements = match kept.await {
                 Ok(settlements) => settlements,
-                // The leases run out, and all of it is tried again.
-                Err(error) => return failed(&error, "the end of attempts cannot be kept"),
+                Err(error) => {
+                    failed(&error, "the end of attempts cannot be kept");
+                    // The other leases run out, and their deliveries are tried again.
+                    let now = self.now();
+                    let is_leased = |it: &Ended| it.settling.began_at.plus(LEASE) > now;
+                    return ended.into_iter().filter(is_leased).collect();
+                }
             };
             let metrics = &self.settings.metrics;
-            for ((destination, tenant), settlement) in told.into_iter().zip(settlements) {
+            for (ended, settlement) in ended.into_iter().zip(settlements) {
                 let Some(settlement) = settlement else {
-                    // Somebody else has it by now, or it is gone with its destination.
+                    // Somebody else has it by now, it is gone with its destination, or it was
+                    // kept before and nobody heard of it.
                     metrics.leases_lost.inc();
                     continue;
                 };
                 if let Some(why) = settlement.disables {
                     metrics.disabled.inc();
                     tracing::warn!(
-                        destination.id = %destination,
-                        tenant.id = tenant.as_ref().map(TenantId::as_str),
+                        destination.id = %ended.destination,
+                        tenant.id = ended.tenant.as_ref().map(TenantId::as_str),
                         reason = why.name(),
                         "a destination was disabled by its endpoint"
                     );
                 }
             }
+            Vec::new()
         }
     }
 

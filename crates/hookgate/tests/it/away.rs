@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use hookgate_testpg::{Cluster, Database, Options, Stop};
@@ -9,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::bench::{Bench, Gateway, PATIENCE};
+use crate::passed_on::receiver;
 use crate::tenants::{done, json, run, two_tenants};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -16,6 +18,9 @@ const OTHER_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
 /// What no file on a node may show.
 const CANARY: &str = "canary-0123456789abcdef";
+
+/// What a node says when its spool is empty, and the database is used.
+const BACK: &str = "events go to PostgreSQL";
 
 /// A shell with what a node of this database needs.
 pub(crate) fn node(database: &Database<'_>) -> Bench {
@@ -62,11 +67,6 @@ fn wait_until(gateway: &Gateway, is_so: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-#[track_caller]
-fn wait_for_store(gateway: &Gateway, state: &str) {
-    wait_until(gateway, |it| it["store"] == state);
-}
-
 /// Stops a gateway, and gives its exit code and what it said.
 fn end(mut gateway: Gateway) -> (i32, String) {
     gateway.signal(Signal::TERM);
@@ -93,7 +93,7 @@ fn a_node_that_starts_while_its_database_is_away_serves_with_what_it_knew() {
     }
 
     cluster.stop(Stop::Immediate);
-    let gateway = bench.serve(&[]);
+    let mut gateway = bench.serve(&[]);
     assert!(gateway.seen().contains("serves with what it knew"), "{}", gateway.seen());
     let ready = gateway.get("/readyz", &[]);
     assert_eq!((ready.status, ready.json()["store"].as_str()), (200, Some("spooling")));
@@ -111,7 +111,7 @@ fn a_node_that_starts_while_its_database_is_away_serves_with_what_it_knew() {
     assert_eq!(listed.code, 1, "{listed:?}");
 
     cluster.start_again();
-    wait_for_store(&gateway, "ok");
+    gateway.wait_for(BACK);
     gateway.wait_for_metric("hookgate_spool_entries 0");
     let events = json(&bench, "events list");
     let mut found: Vec<_> = events["data"].as_array().unwrap().iter().map(whose).collect();
@@ -139,6 +139,42 @@ fn whose(event: &Value) -> (String, String) {
 }
 
 #[test]
+fn what_arrived_while_the_database_was_away_is_kept_and_not_sent_again() {
+    let cluster = Cluster::start(&Options::default());
+    let database = cluster.database();
+    let mut bench = node(&database);
+    bench.set("HOOKGATE_EGRESS_ALLOW", "127.0.0.0/8");
+    let mut gateway = bench.serve(&[]);
+    let ((begin, begun), (go_on, goes_on)) = (channel(), channel::<()>());
+    let (address, arrived) = receiver(move |_| {
+        begin.send(()).unwrap();
+        // Ends with the sender, and is over at once from then on.
+        let _ = goes_on.recv();
+        200
+    });
+    done(&bench, &format!("destination add --kind http --url http://{address}/"));
+    send(&bench, "known", "a", None);
+    begun.recv_timeout(PATIENCE).unwrap();
+    cluster.stop(Stop::Immediate);
+    drop(go_on);
+    gateway.wait_for("the end of attempts cannot be kept");
+    cluster.start_again();
+    gateway.wait_for(BACK);
+    // Each connection comes back by itself: until all have, the list may not be had.
+    let until = Instant::now() + PATIENCE;
+    let is_kept = || {
+        let listed = run(&bench, "deliveries list --state delivered --json");
+        let listed = serde_json::from_str::<Value>(&listed.out).ok();
+        listed.is_some_and(|it| it["data"].as_array().is_some_and(|it| it.len() == 1))
+    };
+    while !is_kept() {
+        assert!(Instant::now() < until, "its end is not kept");
+    }
+    assert_eq!(arrived.try_iter().count(), 1, "its lease was waited for, and it was sent again");
+    gateway.stop();
+}
+
+#[test]
 fn what_others_changed_while_it_was_gone_counts_when_the_database_is_back() {
     let cluster = Cluster::start(&Options::default());
     let database = cluster.database();
@@ -154,10 +190,10 @@ fn what_others_changed_while_it_was_gone_counts_when_the_database_is_back() {
     other.stop();
 
     cluster.stop(Stop::Immediate);
-    let gateway = here.serve(&[]);
+    let mut gateway = here.serve(&[]);
     send(&here, "new", "a_acme", None);
     cluster.start_again();
-    wait_for_store(&gateway, "ok");
+    gateway.wait_for(BACK);
     let events = json(&here, "events list");
     assert_eq!(whose(&events["data"][0]), ("new".to_owned(), "initech".to_owned()));
     assert!(done(&here, "tenant list").contains("initech"));
@@ -216,7 +252,7 @@ fn what_is_left_in_the_spool_is_said_by_the_end_and_by_the_doctor() {
     assert!(doctor.contains("2 events wait in it, the oldest since 20"), "{doctor}");
     cluster.start_again();
     let gateway = bench.serve(&[]);
-    wait_for_store(&gateway, "ok");
+    gateway.wait_for_store();
     let events = json(&bench, "events list");
     let calls: Vec<_> = events["data"].as_array().unwrap().iter().collect();
     assert_eq!(calls.len(), 2, "{events}");
@@ -233,7 +269,7 @@ fn a_full_spool_is_said_before_a_body_is_sent() {
     bench.file("hookgate.toml", "[store]\nspool_bytes = \"64 MiB\"\n");
     bench.serve(&[]).stop();
     cluster.stop(Stop::Immediate);
-    let gateway = bench.serve(&[]);
+    let mut gateway = bench.serve(&[]);
     gateway.wait_for_metric("hookgate_spool_size_max_bytes 67108864");
     let filling = format!(r#"{{"filling":"{}","message""#, "x".repeat(1_000_000));
     let large = body("large", "a").replacen("{\"message\"", &filling, 1);
@@ -255,7 +291,7 @@ fn a_full_spool_is_said_before_a_body_is_sent() {
     assert!(answer.starts_with("http/1.1 503"), "{answer}");
     assert!(answer.contains("\r\nretry-after: "), "{answer}");
     cluster.start_again();
-    wait_for_store(&gateway, "ok");
+    gateway.wait_for(BACK);
     gateway.wait_for_metric("hookgate_spool_entries 0");
     send(&bench, "later", "a", None);
     gateway.stop();
