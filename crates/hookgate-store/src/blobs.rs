@@ -109,7 +109,7 @@ impl Blobs {
     }
 
     /// Takes a body off the list of those that belong to nothing.
-    fn claim(&self, id: [u8; 16]) {
+    pub(crate) fn claim(&self, id: [u8; 16]) {
         if let Some((bytes, _)) = lock(&self.unkept).remove(&id) {
             self.release(bytes);
         }

@@ -131,26 +131,8 @@ impl OpenError {
     /// Whether it may pass without anybody's doing: the database is away.
     pub(crate) fn may_pass(&self) -> bool {
         let Self::Postgres(cause) = self else { return false };
-        let mut next = cause.get_ref().map(|it| it as &(dyn std::error::Error + 'static));
-        while let Some(found) = next {
-            if let Some(error) = found.downcast_ref::<ConnectError>() {
-                return error.may_pass();
-            }
-            match found.downcast_ref::<sql::Error>() {
-                Some(sql::Error::Postgres(error)) => return passes(error),
-                Some(error) => return error.is_lost(),
-                None => {}
-            }
-            if let Some(error) = found.downcast_ref::<postgres::Error>() {
-                return passes(error);
-            }
-            // What an I/O error wraps is not its source.
-            next = match found.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                Some(within) => Some(within),
-                None => found.source(),
-            };
-        }
-        false
+        let found = cause.get_ref();
+        found.is_some_and(|it| names(it, |it| it.downcast_ref().map(ConnectError::may_pass)))
     }
 
     pub(crate) fn journal(error: hookgate_journal::OpenError) -> Self {
@@ -228,6 +210,12 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether the database is away. Who can do without it for a while tries again.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Io(cause) if is_away(cause))
+    }
+
     pub(crate) fn database(error: impl Into<sql::Error>) -> Self {
         let error = error.into();
         match error.sqlite_code() {
@@ -259,8 +247,44 @@ impl ReadError {
     }
 }
 
+/// Whether this came of a database that is away: it cannot be reached, or takes nothing now.
+pub(crate) fn is_away(cause: &io::Error) -> bool {
+    names(cause, |it| {
+        use io::ErrorKind::{ConnectionReset, NotConnected};
+        let kind = it.downcast_ref().map(io::Error::kind);
+        kind.filter(|it| matches!(it, NotConnected | ConnectionReset)).map(|_| true)
+    })
+}
+
+/// What the causes say, the first that says something: whether the database is away.
+fn names(
+    first: &(dyn std::error::Error + 'static),
+    says: impl Fn(&(dyn std::error::Error + 'static)) -> Option<bool>,
+) -> bool {
+    let mut next = Some(first);
+    while let Some(found) = next {
+        if let Some(said) = says(found) {
+            return said;
+        }
+        match found.downcast_ref::<sql::Error>() {
+            Some(sql::Error::Postgres(error)) => return passes(error),
+            Some(error) => return error.is_lost(),
+            None => {}
+        }
+        if let Some(error) = found.downcast_ref::<postgres::Error>() {
+            return passes(error);
+        }
+        // What an I/O error wraps is not its source.
+        next = match found.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(within) => Some(within),
+            None => found.source(),
+        };
+    }
+    false
+}
+
 /// Whether what a server says is about how it is now: it is gone, stopping, slow or full of work.
-fn passes(error: &postgres::Error) -> bool {
+pub(crate) fn passes(error: &postgres::Error) -> bool {
     // PostgreSQL, appendix A. 40: transactions that stood in each other's way; 53: resources;
     // 57: somebody or something stepped in, as a limit of time.
     let class = error.code().and_then(|it| it.code().get(..2));

@@ -1,9 +1,11 @@
 //! Refused requests, kept in a table that is trimmed. A thread writes them, behind a queue of
-//! its own, so that nobody who is refused delays who is accepted.
+//! its own, so that nobody who is refused delays who is accepted. While the database is away
+//! they wait in memory, as far as there is room: what has no room is dropped, and counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hookgate_core::received::{Body as ReceivedBody, Unproven};
@@ -15,11 +17,13 @@ use postgres::types::ToSql;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::large::UploadError;
+use super::outage::{PROBE_PAUSE_MAX, PROBE_PAUSE_MIN};
 use super::pieces::{Of, Pieces};
 use super::pool::Pool;
 use super::{Inner, Node, large};
 use crate::body::{Body, Large};
-use crate::error::ReadError;
+use crate::error::{ReadError, passes};
 use crate::filter::{Order, Page, RejectionFilter};
 use crate::head::{self, RejectionHead};
 use crate::limits::READ_WAIT_MAX;
@@ -32,11 +36,14 @@ use crate::record::{EventId, Rejection};
 /// memory.
 const WAITING_BYTES_MAX: u64 = 16 << 20;
 
-/// What one waiting entry takes beside its bytes, about.
-const ENTRY_BYTES: u64 = 256;
+/// Requests that may wait: all are written in one transaction.
+const WAITING_MAX: u64 = 16_384;
 
-/// Times that a write is tried, on a new connection each but the first.
-const TRIES_MAX: u32 = 3;
+/// What the large bodies of those may have, in bytes: two of the largest, in files of the node.
+const WAITING_FILES_BYTES_MAX: u64 = 256 << 20;
+
+/// Times that a write is tried that the database refuses.
+const REFUSALS_MAX: u32 = 3;
 
 /// The ring is trimmed when this part of it is new.
 const TRIM_PARTS: u64 = 64;
@@ -52,7 +59,8 @@ struct Refused {
     source: String,
     head: Vec<u8>,
     payload: Bytes,
-    blob: Option<[u8; 16]>,
+    /// A large body, and its bytes.
+    blob: Option<([u8; 16], u64)>,
 }
 
 #[derive(Debug)]
@@ -61,10 +69,46 @@ enum Job {
     Settle(Uuid, EventId),
 }
 
+impl Job {
+    fn load(&self) -> Load {
+        let Self::Keep(it) = self else { return Load { jobs: 1, ..Load::default() } };
+        Load {
+            jobs: 1,
+            bytes: (it.head.len() as u64).saturating_add(it.payload.len() as u64),
+            file_bytes: it.blob.map_or(0, |(_, bytes)| bytes),
+        }
+    }
+}
+
+/// What jobs take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    jobs: u64,
+    bytes: u64,
+    file_bytes: u64,
+}
+
+impl Load {
+    fn and(self, other: Self) -> Self {
+        Self {
+            jobs: self.jobs.saturating_add(other.jobs),
+            bytes: self.bytes.saturating_add(other.bytes),
+            file_bytes: self.file_bytes.saturating_add(other.file_bytes),
+        }
+    }
+
+    fn is_too_much(self) -> bool {
+        self.jobs > WAITING_MAX
+            || self.bytes > WAITING_BYTES_MAX
+            || self.file_bytes > WAITING_FILES_BYTES_MAX
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<Job>,
-    bytes: u64,
+    /// Of all that is not done.
+    load: Load,
     /// The number of the last job.
     last: u64,
     is_closing: bool,
@@ -77,6 +121,8 @@ pub(super) struct Ring {
     work: Condvar,
     /// The number of the last job that is done.
     done: watch::Sender<u64>,
+    /// What waits could not be written.
+    is_away: AtomicBool,
     peers: Mutex<Peers>,
     pub(super) kept: AtomicU64,
     pub(super) blob_bytes: AtomicU64,
@@ -89,6 +135,7 @@ impl Ring {
             state: Mutex::default(),
             work: Condvar::new(),
             done: watch::Sender::new(0),
+            is_away: AtomicBool::new(false),
             peers: Mutex::new(peers),
             kept: AtomicU64::new(0),
             blob_bytes: AtomicU64::new(0),
@@ -98,16 +145,12 @@ impl Ring {
 
     /// Lets a job wait, unless too much does.
     fn push(&self, job: Job) -> Result<(), Job> {
-        let bytes = match &job {
-            Job::Keep(it) => (it.head.len() as u64).saturating_add(it.payload.len() as u64),
-            Job::Settle(..) => 0,
-        };
         let mut state = lock(&self.state);
-        let all = state.bytes.saturating_add(bytes).saturating_add(ENTRY_BYTES);
-        if state.is_closing || all > WAITING_BYTES_MAX {
+        let load = state.load.and(job.load());
+        if state.is_closing || load.is_too_much() {
             return Err(job);
         }
-        state.bytes = all;
+        state.load = load;
         state.last = state.last.saturating_add(1);
         state.waiting.push(job);
         drop(state);
@@ -124,8 +167,23 @@ impl Ring {
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.bytes = 0;
         Some((std::mem::take(&mut state.waiting), state.last))
+    }
+
+    /// What was taken, up to this number, is written or given up.
+    fn finish(&self, last: u64) {
+        let mut state = lock(&self.state);
+        state.load = state.waiting.iter().map(Job::load).fold(Load::default(), Load::and);
+        drop(state);
+        self.done.send_replace(last);
+    }
+
+    /// Rests before jobs are tried again; says whether there is no time for that any more.
+    fn rest(&self, pause: Duration) -> bool {
+        let state = lock(&self.state);
+        let resting = self.work.wait_timeout_while(state, pause, |it| !it.is_closing);
+        let (state, _) = resting.unwrap_or_else(PoisonError::into_inner);
+        state.is_closing
     }
 
     pub(super) fn close(&self) {
@@ -148,15 +206,19 @@ impl Node {
         head::encode(&event, &mut encoded);
         let (payload, blob) = match &received.body {
             ReceivedBody::Whole(bytes) => (bytes.clone(), None),
-            ReceivedBody::Blob(blob) => (Bytes::new(), Some(blob.id)),
+            ReceivedBody::Blob(blob) => (Bytes::new(), Some((blob.id, blob.bytes))),
         };
         let source = received.source.name.clone();
         let job = Refused { id, at: event.at, source, head: encoded, payload, blob };
-        if !admitted || inner.ring.push(Job::Keep(job)).is_err() {
+        let waits = admitted && inner.ring.push(Job::Keep(job)).is_ok();
+        if !waits {
             inner.ring.dropped.fetch_add(1, Ordering::Relaxed);
-            if let Some(blob) = blob {
-                inner.desk.blobs.discard(blob);
-            }
+        }
+        match blob {
+            // It may wait for long, and has a bound of its own.
+            Some((blob, _)) if waits => inner.desk.blobs.claim(blob),
+            Some((blob, _)) => inner.desk.blobs.discard(blob),
+            None => {}
         }
     }
 
@@ -190,7 +252,11 @@ impl Node {
         let mut done = ring.done.subscribe();
         let waiting = async { done.wait_for(|it| *it >= target).await.is_ok() };
         if !tokio::time::timeout(READ_WAIT_MAX, waiting).await.unwrap_or(false) {
-            return Err(ReadError::Behind);
+            return Err(if ring.is_away.load(Ordering::Relaxed) {
+                ReadError::Io(io::ErrorKind::NotConnected.into())
+            } else {
+                ReadError::Behind
+            });
         }
         self.pool().reading(&Scope::Operator, read).await
     }
@@ -259,38 +325,25 @@ pub(super) fn run(inner: &Inner) {
     let mut client: Option<Client> = None;
     let bound = inner.options.rejections;
     let (mut records, mut bytes) = (bound.records_max, 0_u64);
-    while let Some((jobs, last)) = inner.ring.take() {
-        // The file of a large body stays until its pieces are there.
-        let (jobs, gone): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| match job {
-            Job::Keep(Refused { blob: Some(blob), .. }) => inner.upload(*blob).is_ok(),
-            _ => true,
-        });
-        let mut is_written = false;
-        for _ in 0..TRIES_MAX {
-            match try_to_write(inner, &mut client, &jobs) {
-                Ok(()) => {
-                    is_written = true;
-                    break;
-                }
-                Err(cause) => {
-                    client = None;
-                    tracing::warn!(cause, "refused requests could not be written");
-                }
+    while let Some((mut jobs, last)) = inner.ring.take() {
+        let is_written = keep(inner, &mut client, &mut jobs);
+        let mut refused = 0_u64;
+        for job in &jobs {
+            let Job::Keep(Refused { blob, .. }) = job else { continue };
+            refused = refused.saturating_add(1);
+            bytes = bytes.saturating_add(job.load().bytes);
+            if let Some((blob, size)) = blob {
+                bytes = bytes.saturating_add(*size);
+                inner.desk.blobs.discard(*blob);
             }
         }
-        for job in jobs.iter().chain(&gone) {
-            let Job::Keep(refused) = job else { continue };
-            records = records.saturating_add(1);
-            bytes = bytes
-                .saturating_add(refused.head.len() as u64)
-                .saturating_add(refused.payload.len() as u64);
-            if let Some(blob) = refused.blob {
-                bytes = bytes.saturating_add(large::PIECE_BYTES as u64);
-                inner.desk.blobs.discard(blob);
-            }
+        if !is_written {
+            inner.ring.dropped.fetch_add(refused, Ordering::Relaxed);
+            tracing::warn!(requests = refused, "refused requests were not kept");
+            inner.ring.finish(last);
+            continue;
         }
-        let lost = if is_written { gone.len() } else { jobs.len().saturating_add(gone.len()) };
-        inner.ring.dropped.fetch_add(lost as u64, Ordering::Relaxed);
+        records = records.saturating_add(refused);
         let is_due =
             records > bound.records_max / TRIM_PARTS || bytes > bound.bytes_max / TRIM_PARTS;
         if let Some(open) = client.as_mut().filter(|_| is_due) {
@@ -303,21 +356,94 @@ pub(super) fn run(inner: &Inner) {
                 }
             }
         } else {
-            inner.ring.kept.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+            inner.ring.kept.fetch_add(refused, Ordering::Relaxed);
         }
-        inner.ring.done.send_replace(last);
+        inner.ring.finish(last);
     }
 }
 
-fn try_to_write(inner: &Inner, slot: &mut Option<Client>, jobs: &[Job]) -> Result<(), String> {
-    if slot.as_ref().is_none_or(Client::is_closed) {
-        *slot = Some((inner.connect)().map_err(|error| error.to_string())?);
+/// Writes jobs, however long the database is away. False: it takes them not, or there is no
+/// time any more.
+fn keep(inner: &Inner, slot: &mut Option<Client>, jobs: &mut Vec<Job>) -> bool {
+    let ring = &inner.ring;
+    let (mut refusals, mut pause) = (0, PROBE_PAUSE_MIN);
+    loop {
+        let cause = match try_to_write(inner, slot, jobs) {
+            Ok(()) => {
+                if ring.is_away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("refused requests are written again");
+                }
+                return true;
+            }
+            Err(Fault::Away(cause)) => cause,
+            Err(Fault::Refused(cause)) => {
+                refusals += 1;
+                cause
+            }
+        };
+        *slot = None;
+        if !ring.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(cause, "refused requests cannot be written now: they wait");
+        }
+        if refusals >= REFUSALS_MAX || ring.rest(pause) {
+            return false;
+        }
+        pause = pause.saturating_mul(2).min(PROBE_PAUSE_MAX);
     }
-    let Some(client) = slot else { return Ok(()) };
-    // What PostgreSQL says of an error may quote what was sent; its code does not.
-    write(client, jobs).map_err(|error| {
-        error.code().map_or_else(|| "the connection is lost".to_owned(), |it| it.code().to_owned())
-    })
+}
+
+/// Why jobs are not written.
+enum Fault {
+    /// The database is away.
+    Away(String),
+    /// It does not take them.
+    Refused(String),
+}
+
+impl From<postgres::Error> for Fault {
+    fn from(error: postgres::Error) -> Self {
+        // What PostgreSQL says of an error may quote what was sent; its code does not.
+        let code = error.code().map(|it| it.code().to_owned());
+        let cause = code.unwrap_or_else(|| "the connection is lost".to_owned());
+        if passes(&error) { Self::Away(cause) } else { Self::Refused(cause) }
+    }
+}
+
+fn try_to_write(
+    inner: &Inner,
+    slot: &mut Option<Client>,
+    jobs: &mut Vec<Job>,
+) -> Result<(), Fault> {
+    let client = match slot {
+        Some(open) if !open.is_closed() => open,
+        _ => slot.insert((inner.connect)().map_err(|error| Fault::Away(error.to_string()))?),
+    };
+    upload(inner, client, jobs)?;
+    Ok(write(client, jobs)?)
+}
+
+/// Puts large bodies into the database; their files stay until all is written. What has no file
+/// any more is dropped.
+fn upload(inner: &Inner, client: &mut Client, jobs: &mut Vec<Job>) -> Result<(), postgres::Error> {
+    let mut at = 0;
+    while let Some(job) = jobs.get(at) {
+        let uploaded = match job {
+            Job::Keep(Refused { blob: Some((blob, _)), .. }) => {
+                large::upload(client, &inner.desk.blobs, *blob)
+            }
+            _ => Ok(()),
+        };
+        match uploaded {
+            Ok(()) => at += 1,
+            Err(UploadError::Database(error)) => return Err(error),
+            Err(UploadError::File(error)) => {
+                tracing::warn!(error = %error, "the body of a refused request cannot be read");
+                inner.ring.dropped.fetch_add(1, Ordering::Relaxed);
+                jobs.remove(at);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes jobs. Doing it twice is fine.
@@ -342,7 +468,8 @@ fn write(client: &mut Client, jobs: &[Job]) -> Result<(), postgres::Error> {
     let heads: Vec<&[u8]> = kept.iter().map(|it| it.head.as_slice()).collect();
     let payloads: Vec<Option<&[u8]>> =
         kept.iter().map(|it| it.blob.is_none().then_some(&*it.payload)).collect();
-    let blobs: Vec<Option<Uuid>> = kept.iter().map(|it| it.blob.map(Uuid::from_bytes)).collect();
+    let blobs: Vec<Option<Uuid>> =
+        kept.iter().map(|it| it.blob.map(|(blob, _)| Uuid::from_bytes(blob))).collect();
     let rejections: Vec<Uuid> = settled.iter().map(|it| it.0).collect();
     let events: Vec<Uuid> = settled.iter().map(|it| it.1).collect();
     large::transact(client, |client| {

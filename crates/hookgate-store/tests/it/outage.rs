@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::Scope;
 use hookgate_store::{
-    Event, EventFilter, Options, PgSettings, Receipt, Settled, SpoolState, Store, Unavailable,
+    Event, EventFilter, Options, PgSettings, Receipt, Rejection, RejectionFilter, Settled,
+    SpoolState, Store, Unavailable,
 };
 use hookgate_testpg::{Cluster, Database, Options as ServerOptions, Proxy, Stop, Upstream};
 use postgres::Client;
@@ -398,6 +399,74 @@ async fn what_is_left_in_the_spool_is_said_at_the_end_and_drained_after_the_next
     assert_eq!(again.spool().unwrap().entries, 0);
     assert_eq!(list(&again).await.last().unwrap().id, receipt.id());
     outside(move || drop((again, proxy, database)));
+}
+
+/// What was refused, the newest first, when all of it is written.
+async fn rejections(store: &Store) -> Vec<Rejection> {
+    loop {
+        match store.rejections(RejectionFilter::default(), ALL).await {
+            Ok(listed) => return listed,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_while_the_database_is_away_is_kept_when_it_is_back() {
+    let database = outside(|| Cluster::shared().database());
+    let node = Node::new(&database);
+    node.lose().await;
+    let refused = |number| Call::status("c", number).with_token("guess");
+    let large = Call::end("c", &"y".repeat(3_000_000)).with_token("guess");
+    let body = blob(&node.store, &large.body, 300_000).await;
+    node.store.reject(&refused(1).unproven(), 401);
+    node.store.reject(&large.unproven_large(body), 401);
+    node.store.reject(&refused(2).unproven(), 401);
+    let away = node.store.rejections(RejectionFilter::default(), ALL).await.unwrap_err();
+    assert!(away.is_away(), "{away}");
+    assert_eq!(node.store.snapshot().blobs.in_flight_bytes, 0, "nobody else waits for its room");
+    node.recover().await;
+    let listed = rejections(&node.store).await;
+    let sizes: Vec<_> = listed.iter().rev().map(|it| it.size).collect();
+    let sent = [&refused(1).body, &large.body, &refused(2).body].map(|it| it.len() as u64);
+    assert_eq!(sizes, sent);
+    assert_eq!(node.store.snapshot().rejections.dropped, 0);
+    let (_, body) = node.store.rejection(listed[1].id).await.unwrap().unwrap();
+    assert_eq!(tokio::task::spawn_blocking(|| bytes_of(body)).await.unwrap(), large.body);
+    let left = crate::bench::files(&node.folder.path().join("node/blobs"));
+    assert!(left.is_empty(), "{left:?}");
+    outside(move || drop((node, database)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_requests_that_have_no_room_to_wait_are_dropped_and_counted() {
+    let database = outside(|| Cluster::shared().database());
+    let node = Node::new(&database);
+    node.lose().await;
+    let filling = "x".repeat(1 << 20);
+    for number in 0..20 {
+        let call = Call::end(&format!("c{number}"), &filling).with_token("guess");
+        node.store.reject(&call.unproven(), 401);
+    }
+    let dropped = node.store.snapshot().rejections.dropped;
+    assert!((4..8).contains(&dropped), "{dropped}");
+    node.recover().await;
+    let listed = rejections(&node.store).await;
+    assert_eq!(listed.len() as u64, 20 - dropped);
+    assert_eq!(node.store.snapshot().rejections.dropped, dropped);
+    outside(move || drop((node, database)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_while_the_database_is_away_does_not_wait_for_it() {
+    let database = outside(|| Cluster::shared().database());
+    let node = Node::new(&database);
+    node.lose().await;
+    node.store.reject(&Call::status("c", 1).with_token("guess").unproven(), 401);
+    let store = node.store.clone();
+    outside(move || store.close());
+    assert_eq!(node.store.snapshot().rejections.dropped, 1);
+    outside(move || drop((node, database)));
 }
 
 fn count(client: &mut Client, table: &str) -> i64 {
