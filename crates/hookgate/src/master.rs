@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use hookgate_secrets::MasterKeys;
 use hookgate_store::{NodeSeal, Store};
 
-use crate::config::{Place, StoreConfig};
 use crate::exit::Usage;
 use crate::{dotenv, environment, output};
 
@@ -43,24 +42,26 @@ pub(crate) fn node_seal(keys: MasterKeys) -> NodeSeal {
     }
 }
 
-/// The same; where there are none and nothing is sealed yet, one is made and written. Not
-/// beside a database: its keys are given.
-pub(crate) async fn find_or_make(
-    given: Option<&str>,
-    place: &StoreConfig,
-    store: &Store,
-) -> anyhow::Result<Option<MasterKeys>> {
-    let folder = &place.path;
-    if let Some(keys) = find(given, folder)? {
-        return Ok(Some(keys));
-    }
-    if matches!(place.place, Place::Postgres(_)) {
-        // Two nodes that begin at once would make two, and neither could read the other's.
-        return Err(Usage::new(
+/// The same for a store in PostgreSQL, where they are given: two nodes that begin at once would
+/// make two, and neither could read the other's.
+pub(crate) fn find_given(given: Option<&str>, folder: &Path) -> anyhow::Result<MasterKeys> {
+    find(given, folder)?.ok_or_else(|| {
+        Usage::new(
             "a store in PostgreSQL needs a master key that is the same on every node: set \
              HOOKGATE_MASTER_KEY (or HOOKGATE_MASTER_KEY_FILE); `hookgate init` makes one",
         )
-        .into());
+        .into()
+    })
+}
+
+/// The same; where there are none and nothing is sealed yet, one is made and written.
+pub(crate) async fn find_or_make(
+    given: Option<&str>,
+    folder: &Path,
+    store: &Store,
+) -> anyhow::Result<Option<MasterKeys>> {
+    if let Some(keys) = find(given, folder)? {
+        return Ok(Some(keys));
     }
     if !store.registry().data_keys().await?.is_empty() {
         // `Secrets::open` says what is missing.

@@ -123,7 +123,7 @@ impl House {
     async fn secrets(&self, egress: Egress) -> anyhow::Result<Secrets> {
         let (config, store) = (&self.config, &self.store);
         let given = config.master_keys.as_deref();
-        let keys = master::find_or_make(given, &config.store, store).await?;
+        let keys = master::find_or_make(given, &config.store.path, store).await?;
         let secrets = Secrets::open(store.registry().clone(), keys).await?;
         let backend = surroundings::backend(&config.secrets, egress, &self.environment)?;
         Ok(secrets.with_backend(backend))
@@ -369,9 +369,9 @@ fn open_store(config: &Config, handle: Handle) -> anyhow::Result<Store> {
         Place::Folder(path) => Store::open(path, options, wake)
             .with_context(|| format!("cannot open the store in {}", path.display())),
         Place::Postgres(settings) => {
-            // Where there is no key, `House::secrets` says so.
-            let keys = master::find(config.master_keys.as_deref(), &config.store.path)?;
-            options.node_seal = keys.map(master::node_seal);
+            // Before anything is made there.
+            let keys = master::find_given(config.master_keys.as_deref(), &config.store.path)?;
+            options.node_seal = Some(master::node_seal(keys));
             Store::open_postgres(settings, options, wake)
                 .with_context(|| format!("cannot open the store in {settings}"))
         }

@@ -128,6 +128,16 @@ fn data_keys_in_a_database_move_to_a_new_master_key() {
 }
 
 #[test]
+fn nothing_is_made_in_a_database_before_there_is_a_master_key() {
+    let (mut bench, database) = bench();
+    bench.unset("HOOKGATE_MASTER_KEY");
+    let ended = run(&bench, "serve --listen 127.0.0.1:0");
+    assert!(ended.code == 2 && ended.err.contains("HOOKGATE_MASTER_KEY"), "{ended:?}");
+    let made = "SELECT to_regnamespace('hookgate') IS NOT NULL";
+    assert!(!database.connect().query_one(made, &[]).unwrap().get::<_, bool>(0));
+}
+
+#[test]
 fn conversations_in_a_database_are_made_anew_by_the_gateway() {
     let (mut bench, _database) = bench();
     let without = run(&bench, "conversations rebuild");
