@@ -1,6 +1,7 @@
 //! The dispatcher: [`Dispatcher::run`] is its life. A reader makes deliveries of events
 //! (`reader.rs`); what is due is leased here, and each lease is one attempt (`attempt.rs`).
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use hookgate_core::tenant::TenantId;
 use hookgate_core::time::Timestamp;
 use hookgate_egress::Egress;
 use hookgate_secrets::Secrets;
-use hookgate_store::{Leased, RegistryError, Store};
+use hookgate_store::{Leased, RegistryError, Store, is_database_away};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -212,6 +213,7 @@ impl Shared {
         let registry = self.settings.store.registry();
         let mut changed = registry.deliveries_changed();
         let mut read = self.read.subscribe();
+        let mut is_away = false;
         loop {
             changed.borrow_and_update();
             let asked = *read.borrow_and_update();
@@ -239,15 +241,24 @@ impl Shared {
             };
             let count = i64::try_from(under_way.attempts.len()).unwrap_or(i64::MAX);
             self.settings.metrics.in_flight.set(count);
-            let pause = match looked {
-                Ok(Some(at)) => at.ahead(now).clamp(LOOK_PAUSE, LOOK_INTERVAL),
-                Ok(None) => LOOK_INTERVAL,
+            let next = match looked {
+                Ok(next) => next,
                 Err(error) => {
+                    // Said here, once: everything else that the dispatcher does fails with it.
+                    if is_database_away(&error) && !std::mem::replace(&mut is_away, true) {
+                        let cause = error.source().map(tracing::field::display);
+                        tracing::error!(cause, "PostgreSQL is away: deliveries wait for it");
+                    }
                     failed(&error, "deliveries cannot be leased");
                     tokio::time::sleep(STORE_PAUSE).await;
                     continue;
                 }
             };
+            if std::mem::take(&mut is_away) {
+                tracing::info!("PostgreSQL is back: deliveries go on");
+            }
+            let pause =
+                next.map_or(LOOK_INTERVAL, |at| at.ahead(now).clamp(LOOK_PAUSE, LOOK_INTERVAL));
             let slept = tokio::time::sleep(pause);
             let gathered = tokio::time::sleep_until(looked_at + GATHERING);
             tokio::pin!(slept, gathered);
@@ -337,9 +348,14 @@ async fn count(shared: Arc<Shared>) {
     }
 }
 
-/// The chain of causes, once, where it is handled.
-pub(crate) fn failed(error: &(dyn std::error::Error + 'static), what: &'static str) {
-    tracing::error!(error, "{what}");
+/// The chain of causes, once, where it is handled. A database that is away is said by
+/// [`Shared::deliver`].
+pub(crate) fn failed(error: &(dyn Error + 'static), what: &'static str) {
+    if is_database_away(error) {
+        tracing::debug!(error, "{what}");
+    } else {
+        tracing::error!(error, "{what}");
+    }
 }
 
 impl fmt::Debug for Dispatcher {

@@ -210,12 +210,6 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the database is away. Who can do without it for a while tries again.
-    #[must_use]
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Io(cause) if is_away(cause))
-    }
-
     pub(crate) fn database(error: impl Into<sql::Error>) -> Self {
         let error = error.into();
         match error.sqlite_code() {
@@ -247,9 +241,11 @@ impl ReadError {
     }
 }
 
-/// Whether this came of a database that is away: it cannot be reached, or takes nothing now.
-pub(crate) fn is_away(cause: &io::Error) -> bool {
-    names(cause, |it| {
+/// Whether something failed as PostgreSQL is away: it cannot be reached, or takes nothing now.
+/// That passes, and the node says it itself.
+#[must_use]
+pub fn is_database_away(error: &(dyn std::error::Error + 'static)) -> bool {
+    names(error, |it| {
         use io::ErrorKind::{ConnectionReset, NotConnected};
         let kind = it.downcast_ref().map(io::Error::kind);
         kind.filter(|it| matches!(it, NotConnected | ConnectionReset)).map(|_| true)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use hookgate_core::time::Timestamp;
 
 use crate::erasure::Stop;
+use crate::error::is_database_away;
 use crate::lock;
 use crate::rejections::now;
 use crate::retention::Retention;
@@ -127,6 +128,8 @@ fn run(eraser: &impl Erasing, bell: &Bell) {
             Ok(()) => {}
             Err(Stop::Closing) => return,
             Err(Stop::Elsewhere) => bell.rest(),
+            // Who writes events and who delivers them say that it is away.
+            Err(error) if is_database_away(&error) => bell.rest(),
             Err(error) => {
                 tracing::error!(
                     error = %error,

@@ -90,7 +90,7 @@ pub use body::{Body, Large};
 pub use copy::{Copied, CopyError, CopyPlace, copy};
 pub use decide::DecideError;
 pub use erasure::foreign;
-pub use error::{OpenError, ReadError, Unavailable};
+pub use error::{OpenError, ReadError, Unavailable, is_database_away};
 pub use filter::{EventFilter, Order, Page, RejectionFilter};
 pub use hookgate_journal::{Health, Histogram, LogStatistics, Pending, Statistics};
 pub use ledger::{Adopting, ENTRIES_MAX, Ledger, Taken};

@@ -23,7 +23,7 @@ use super::pool::Pool;
 use super::query::{self, Found};
 use super::statement::storable;
 use super::writer::Connect;
-use crate::error::ReadError;
+use crate::error::{ReadError, is_database_away};
 use crate::filter::{EventFilter, Page};
 use crate::library::Shown;
 use crate::limits::READS_MAX;
@@ -163,11 +163,14 @@ impl Folder {
                 || *self.listed.borrow(),
                 || self.step(),
                 |error| {
-                    tracing::error!(
-                        error = %error,
-                        cause = std::error::Error::source(error).map(tracing::field::display),
-                        "conversations cannot be followed; it goes on in a moment"
-                    );
+                    let cause = std::error::Error::source(error).map(tracing::field::display);
+                    let what = "conversations cannot be followed; it goes on in a moment";
+                    // Who writes events and who delivers them say that it is away.
+                    if is_database_away(error) {
+                        tracing::debug!(error = %error, cause, "{what}");
+                    } else {
+                        tracing::error!(error = %error, cause, "{what}");
+                    }
                 },
             );
         });

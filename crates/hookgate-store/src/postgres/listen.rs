@@ -98,18 +98,26 @@ impl From<postgres::Error> for Deaf {
 impl Ear {
     fn run(&self) {
         let mut wait = PATIENCE;
+        let mut is_said = false;
         while self.pause(Duration::ZERO).is_ok() {
             let lost = match (self.connect)() {
-                Ok(mut client) => match self.listen(&mut client) {
-                    Deaf::Ended => return,
-                    Deaf::Lost(error) => {
-                        wait = PATIENCE;
-                        crate::sql::Error::from(error).to_string()
+                Ok(mut client) => {
+                    if std::mem::take(&mut is_said) {
+                        tracing::info!("changes of other nodes are heard again");
                     }
-                },
+                    match self.listen(&mut client) {
+                        Deaf::Ended => return,
+                        Deaf::Lost(error) => {
+                            wait = PATIENCE;
+                            crate::sql::Error::from(error).to_string()
+                        }
+                    }
+                }
                 Err(error) => error.to_string(),
             };
-            tracing::warn!(error = lost, "changes of other nodes are not heard now");
+            if !std::mem::replace(&mut is_said, true) {
+                tracing::warn!(error = lost, "changes of other nodes are not heard now");
+            }
             if self.pause(wait).is_err() {
                 return;
             }

@@ -107,6 +107,8 @@ pub(super) struct Writer {
     pub(super) connect: Arc<Connect>,
     pub(super) unproven: Ring,
     session: Option<Session>,
+    /// No connection could be made, and that was said.
+    is_unreachable: bool,
     /// Records of the ring since it was last trimmed.
     untrimmed: Pending,
     /// When other nodes were told of events last.
@@ -140,6 +142,7 @@ impl Writer {
             connect,
             unproven,
             session: None,
+            is_unreachable: false,
             untrimmed: Pending::default(),
             told: None,
             owes_news: false,
@@ -338,7 +341,9 @@ impl Writer {
         }
         self.session = None;
         let client = (self.connect)().map_err(|error| {
-            tracing::warn!(error = %error, "PostgreSQL cannot be reached");
+            if !std::mem::replace(&mut self.is_unreachable, true) {
+                tracing::warn!(error = %error, "PostgreSQL cannot be reached");
+            }
             Trouble::Away(Unavailable::Failed, why_unreachable(&error))
         })?;
         let session = batch::prepare(client).map_err(|error| {
@@ -349,6 +354,7 @@ impl Writer {
             Trouble::Away(Unavailable::Failed, why_of(&error))
         })?;
         self.session = Some(session);
+        self.is_unreachable = false;
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 
 use super::error::Stop;
 use super::{Registry, RegistryError};
-use crate::error::Unavailable;
+use crate::error::{Unavailable, is_database_away};
 use crate::lock;
 
 /// Changes that may wait, each with 64 KiB at most. More wait only when the disk hangs, and
@@ -95,7 +95,7 @@ trait Job: Send {
     /// Makes the change; says whether it may stay.
     fn run(&mut self, connection: &Connection) -> bool;
     /// Tells who waits. `failed` says why the transaction is gone, if it is.
-    fn answer(self: Box<Self>, failed: Option<&str>);
+    fn answer(self: Box<Self>, failed: Option<&io::Error>);
 }
 
 struct Change<T, F> {
@@ -120,13 +120,13 @@ where
         matches!(self.outcome, Some(Ok(_)))
     }
 
-    fn answer(self: Box<Self>, failed: Option<&str>) {
+    fn answer(self: Box<Self>, failed: Option<&io::Error>) {
         let outcome = match (self.outcome, failed) {
             // It was refused, and that is so whatever became of the others.
             (Some(Err(Stop::Refused(error))), _) => Err(error),
             (_, Some(failed)) => Err(unavailable(self.doing, failed)),
             (Some(outcome), None) => outcome.map_err(|stop| stop.error(self.doing)),
-            (None, None) => Err(unavailable(self.doing, "it was not done")),
+            (None, None) => Err(unavailable(self.doing, &not_done())),
         };
         // Who gave up meanwhile needs no answer.
         let _ = self.answer.send(outcome);
@@ -151,7 +151,7 @@ impl Registry {
         let mut queue = lock(&room.queue);
         if wanted == Wanted::WhileWaited && queue.jobs.len() >= WAITING_MAX {
             drop(queue);
-            Box::new(change).answer(Some("too much waits for the disk"));
+            Box::new(change).answer(Some(&io::Error::other("too much waits for the disk")));
         } else {
             queue.jobs.push(Box::new(change));
             queue.registry.get_or_insert_with(|| self.clone());
@@ -168,11 +168,11 @@ impl Registry {
             }
             if let Some((error, (jobs, _registry))) = failed {
                 for job in jobs {
-                    job.answer(Some(&error.to_string()));
+                    job.answer(Some(&error));
                 }
             }
         }
-        async move { answered.await.unwrap_or_else(|_| Err(unavailable(doing, "it was not done"))) }
+        async move { answered.await.unwrap_or_else(|_| Err(unavailable(doing, &not_done()))) }
     }
 
     /// Commits what waits in one transaction. Blocks; waits for whoever does so already.
@@ -185,9 +185,13 @@ impl Registry {
         let mut taken = Vec::new();
         let done = self.commit(&mut writer, &mut taken);
         drop(writer);
-        let failed = done.err().map(|error| error.to_string());
+        let failed = done.err().map(|error| {
+            let is_away = is_database_away(&*error);
+            let kind = if is_away { io::ErrorKind::NotConnected } else { io::ErrorKind::Other };
+            io::Error::new(kind, error)
+        });
         for job in taken {
-            job.answer(failed.as_deref());
+            job.answer(failed.as_ref());
         }
     }
 
@@ -329,6 +333,11 @@ fn wait<'a>(bell: &Condvar, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queu
     bell.wait(queue).unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unavailable(doing: &'static str, why: &str) -> RegistryError {
-    RegistryError::Unavailable { doing, source: io::Error::other(why.to_owned()) }
+fn not_done() -> io::Error {
+    io::Error::other("it was not done")
+}
+
+/// What each of a batch is told of what became of all.
+fn unavailable(doing: &'static str, why: &io::Error) -> RegistryError {
+    RegistryError::Unavailable { doing, source: io::Error::new(why.kind(), why.to_string()) }
 }

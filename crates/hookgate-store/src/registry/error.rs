@@ -44,14 +44,6 @@ pub enum RegistryError {
     },
 }
 
-impl RegistryError {
-    /// Whether the database is away. Who can do without it for a while tries again.
-    #[must_use]
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Unavailable { source, .. } if crate::error::is_away(source))
-    }
-}
-
 /// A thing that was to be there, and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written<T> {

@@ -11,7 +11,7 @@ use hookgate_core::event::ClaimKind;
 use hookgate_core::tenant::Scope;
 use hookgate_store::{
     Event, EventFilter, Options, PgSettings, Receipt, Rejection, RejectionFilter, Settled,
-    SpoolState, Store, Unavailable,
+    SpoolState, Store, Unavailable, is_database_away,
 };
 use hookgate_testpg::{Cluster, Database, Options as ServerOptions, Proxy, Stop, Upstream};
 use postgres::Client;
@@ -423,7 +423,7 @@ async fn what_is_refused_while_the_database_is_away_is_kept_when_it_is_back() {
     node.store.reject(&large.unproven_large(body), 401);
     node.store.reject(&refused(2).unproven(), 401);
     let away = node.store.rejections(RejectionFilter::default(), ALL).await.unwrap_err();
-    assert!(away.is_away(), "{away}");
+    assert!(is_database_away(&away), "{away}");
     assert_eq!(node.store.snapshot().blobs.in_flight_bytes, 0, "nobody else waits for its room");
     node.recover().await;
     let listed = rejections(&node.store).await;

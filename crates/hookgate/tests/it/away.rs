@@ -262,6 +262,34 @@ fn what_is_left_in_the_spool_is_said_by_the_end_and_by_the_doctor() {
 }
 
 #[test]
+fn an_outage_is_said_once_and_not_by_each_who_meets_it() {
+    let cluster = Cluster::start(&Options::default());
+    let database = cluster.database();
+    let mut bench = node(&database);
+    bench.set("RUST_LOG", "info,hookgate_dispatch=debug,hookgate_store=debug");
+    let mut gateway = bench.serve(&["--log-format", "json"]);
+    cluster.stop(Stop::Immediate);
+    for what in [
+        "deliveries cannot be leased",
+        "recordings cannot be leased",
+        "deliveries cannot be counted",
+        "conversations cannot be followed",
+    ] {
+        gateway.wait_for(what);
+        gateway.wait_for(what);
+    }
+    cluster.start_again();
+    gateway.wait_for("PostgreSQL is back: deliveries go on");
+    let (code, said) = end(gateway);
+    assert_eq!(code, 0, "{said}");
+    let loud: Vec<_> = said.lines().filter(|it| it.contains("\"level\":\"ERROR\"")).collect();
+    assert_eq!(loud.len(), 1, "{loud:#?}");
+    assert!(loud[0].contains("PostgreSQL is away: deliveries wait for it"), "{loud:?}");
+    let told = said.matches("changes of other nodes are not heard now").count();
+    assert_eq!(told, 1, "{said}");
+}
+
+#[test]
 fn a_full_spool_is_said_before_a_body_is_sent() {
     let cluster = Cluster::start(&Options::default());
     let database = cluster.database();
