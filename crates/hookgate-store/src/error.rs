@@ -96,6 +96,18 @@ pub enum OpenError {
         /// Events in it.
         entries: u64,
     },
+    /// The spool is off, and there are events in it.
+    #[error(
+        "the spool is off, and {entries} events wait in {}: they were answered and are in no \
+         database yet. Start once without [store] spool = \"off\", or keep that folder elsewhere",
+        path.display()
+    )]
+    SpoolLeft {
+        /// Its folder.
+        path: PathBuf,
+        /// Events in it.
+        entries: u64,
+    },
     /// PostgreSQL cannot be used.
     #[error("PostgreSQL cannot be used")]
     Postgres(#[source] io::Error),

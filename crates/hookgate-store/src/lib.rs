@@ -104,7 +104,10 @@ pub use options::{
     RECORDINGS_IN_FLIGHT_BYTES_MAX, REJECTIONS_BYTES_MAX, REJECTIONS_RECORDS_MAX, Ring,
     SPOOL_BYTES_MAX, START_WAIT, SealNode, Share, UNPROVEN_BYTES_MAX, UNPROVEN_RECORDS_MAX,
 };
-pub use postgres::{SPOOL_BYTES_MIN, SpoolContents, check_database, check_postgres, look_at_spool};
+pub use postgres::{
+    SPOOL_BYTES_MIN, SPOOL_FOLDER, SpoolContents, check_database, check_postgres, look_at_spool,
+    look_for_left_spool,
+};
 pub use priority::lower_priority;
 pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};
 pub use receipt::Receipt;

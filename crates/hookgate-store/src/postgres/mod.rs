@@ -79,7 +79,9 @@ pub use self::role::{APP_ROLE, RoleError, ensure_role};
 pub use self::seed::{
     SEED_INTEGRATIONS_MAX, SeedError, SeedIntegration, SeedIntegrations, seed_integrations,
 };
-pub use self::spool::{SPOOL_BYTES_MIN, SpoolContents, look_at_spool};
+pub use self::spool::{
+    SPOOL_BYTES_MIN, SPOOL_FOLDER, SpoolContents, look_at_spool, look_for_left_spool,
+};
 pub(crate) use self::statement::storable;
 pub use self::url::{PgSettings, PgUrlError, is_url};
 pub(crate) use self::writer::Connect;

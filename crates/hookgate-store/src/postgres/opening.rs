@@ -19,6 +19,7 @@ use super::outage::{DRAIN_MAX, STATEMENT_MAX};
 use super::pool::Pool;
 use super::queue::Queue;
 use super::recordings::Recordings;
+use super::spool::look_for_left_spool;
 use super::spooling::Spooling;
 use super::writer::{Connect, Desk, Writer};
 use super::{End, Inner, Node, PgSettings, rings};
@@ -56,6 +57,9 @@ impl Node {
             move |error| OpenError::io(doing, &path, error)
         };
         layout::create_folder(folder).map_err(failed("creating", folder))?;
+        if settings.spool.is_none() {
+            look_for_left_spool(folder)?;
+        }
         let blobs = Blobs::open(&layout, options.blobs_in_flight_bytes_max)
             .map_err(failed("opening", &layout.blobs()))?;
         let recordings =

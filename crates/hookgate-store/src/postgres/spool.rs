@@ -47,7 +47,7 @@ use self::bodies::Bodies;
 pub(crate) use self::bodies::KeptBody;
 use self::entry::Sketch;
 pub(crate) use self::entry::{Entry, EntryBody, NewEntry, Wait};
-pub use self::look::{SpoolContents, look_at_spool};
+pub use self::look::{SPOOL_FOLDER, SpoolContents, look_at_spool, look_for_left_spool};
 use self::mark::Mark;
 use crate::error::{OpenError, ReadError, Unavailable};
 use crate::{layout, lock, space};

@@ -4,15 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hookgate_store::{Options, PgSettings, Ring, SPOOL_BYTES_MIN, START_WAIT, is_url};
+use hookgate_store::{
+    Options, PgSettings, Ring, SPOOL_BYTES_MIN, SPOOL_FOLDER, START_WAIT, is_url,
+};
 use serde::Deserialize;
 
 use super::raw::{RawRing, RawStore};
 use super::{STORE, usage};
 use crate::environment::Environment;
-
-/// The spool's folder, in the node's, if nobody says otherwise.
-const SPOOL: &str = "spool";
 
 /// The longest that a start may wait for a database: beyond, nobody knows that it does.
 const START_WAIT_MAX: Duration = Duration::from_hours(1);
@@ -151,7 +150,7 @@ fn database(text: &str, raw: &RawStore, environment: &Environment) -> anyhow::Re
             ));
         }
         Some(path) => Some(PathBuf::from(path)),
-        None => Some(folder.join(SPOOL)),
+        None => Some(folder.join(SPOOL_FOLDER)),
     };
     Ok(settings.in_folder(folder, spool))
 }

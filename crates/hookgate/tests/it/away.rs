@@ -262,6 +262,30 @@ fn what_is_left_in_the_spool_is_said_by_the_end_and_by_the_doctor() {
 }
 
 #[test]
+fn a_spool_with_events_in_it_is_not_turned_off() {
+    let cluster = Cluster::start(&Options::default());
+    let database = cluster.database();
+    let mut bench = node(&database);
+    bench.serve(&[]).stop();
+    cluster.stop(Stop::Immediate);
+    let gateway = bench.serve(&[]);
+    send(&bench, "one", "a", None);
+    end(gateway);
+    cluster.start_again();
+    bench.file("hookgate.toml", "[store]\nspool = \"off\"\n");
+    let doctor = run(&bench, "doctor");
+    assert!(doctor.code == 1 && doctor.out.contains("1 events wait in"), "{doctor:?}");
+    let ended = run(&bench, "serve --listen 127.0.0.1:0");
+    assert!(ended.code == 1 && ended.err.contains("hookgate.data/spool"), "{ended:?}");
+    bench.file("hookgate.toml", "");
+    let gateway = bench.serve(&[]);
+    wait_for_store(&gateway, "ok");
+    gateway.stop();
+    bench.file("hookgate.toml", "[store]\nspool = \"off\"\n");
+    bench.serve(&[]).stop();
+}
+
+#[test]
 fn an_outage_is_said_once_and_not_by_each_who_meets_it() {
     let cluster = Cluster::start(&Options::default());
     let database = cluster.database();

@@ -10,7 +10,7 @@ use hookgate_journal::{ReadError as Damage, Reader};
 
 use super::entry::Sketch;
 use super::{LOG, LOG_SETTINGS, cost, mark};
-use crate::error::ReadError;
+use crate::error::{OpenError, ReadError};
 
 /// What is in the folder of a spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub struct SpoolContents {
     /// Events that the database did not take, kept in the folder `refused/`.
     pub refused: u64,
 }
+
+/// The spool's folder in the node's, if nobody says otherwise.
+pub const SPOOL_FOLDER: &str = "spool";
 
 /// Looks into the folder of a spool. One that is not there is empty. Blocks.
 ///
@@ -71,4 +74,19 @@ pub fn look_at_spool(folder: &Path) -> Result<SpoolContents, ReadError> {
         found.oldest_at.get_or_insert(Timestamp::from_millis(sketch.at));
     }
     Ok(found)
+}
+
+/// What waits in the folder where a node has its spool unless told otherwise: nobody drains it
+/// while the spool is off.
+///
+/// # Errors
+///
+/// [`OpenError::SpoolLeft`], or that it cannot be read.
+pub fn look_for_left_spool(node_folder: &Path) -> Result<(), OpenError> {
+    let path = node_folder.join(SPOOL_FOLDER);
+    match look_at_spool(&path) {
+        Ok(SpoolContents { entries: 0, .. }) => Ok(()),
+        Ok(SpoolContents { entries, .. }) => Err(OpenError::SpoolLeft { path, entries }),
+        Err(error) => Err(OpenError::io("reading", &path, io::Error::other(error))),
+    }
 }

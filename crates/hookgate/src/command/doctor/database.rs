@@ -63,10 +63,17 @@ pub(super) fn check(settings: &PgSettings, report: &mut Report) {
         );
     }
     match &settings.spool {
-        None => report.pass(
-            "spool",
-            "off: while the database is away, webhooks are answered with 503".to_owned(),
-        ),
+        None => match hookgate_store::look_for_left_spool(&settings.node_folder) {
+            Ok(()) => report.pass(
+                "spool",
+                "off: while the database is away, webhooks are answered with 503".to_owned(),
+            ),
+            Err(error) => report.fail(
+                "spool",
+                format!("{:#}", anyhow::Error::new(error)),
+                "`hookgate serve` refuses to start until then: docs/outage.md",
+            ),
+        },
         Some(folder) => {
             let below = folder.ancestors().find(|it| it.exists());
             match below.and_then(hookgate_store::volatile) {
