@@ -10,7 +10,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hookgate_core::mask;
 use hookgate_secrets::SecretsError;
-use hookgate_store::{DecideError, ReadError, RegistryError, Unavailable};
+use hookgate_store::{DecideError, ReadError, RegistryError, Unavailable, is_database_away};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,6 +101,8 @@ pub(crate) enum Problem {
     OutOfRange(u64),
     /// The store takes nothing now.
     Unavailable(Unavailable),
+    /// The store's database is away.
+    DatabaseAway,
     /// Nothing can be sealed or opened now.
     SecretsUnavailable,
     /// The index has not caught up with the journal.
@@ -120,12 +122,8 @@ impl Problem {
                 tracing::error!("a stored record is damaged: run `hookgate store check`");
                 Self::Damaged
             }
-            ReadError::Io(cause)
-                if matches!(
-                    cause.kind(),
-                    ErrorKind::NotConnected | ErrorKind::ConnectionReset | ErrorKind::TimedOut
-                ) =>
-            {
+            ReadError::Io(cause) if is_database_away(&cause) => Self::away(&cause),
+            ReadError::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
                 tracing::warn!(error = %cause, "the database does not answer");
                 Self::Unavailable(Unavailable::Behind)
             }
@@ -176,11 +174,18 @@ impl Problem {
             RegistryError::Reserved => Self::Reserved,
             RegistryError::Conflict => Self::IdempotencyConflict,
             RegistryError::Invalid(sentence) => Self::Invalid(sentence),
+            error if is_database_away(error) => Self::away(error),
             RegistryError::Unavailable { .. } => {
                 tracing::error!(error = error as &dyn Error, "the registry is unavailable");
                 Self::Unavailable(Unavailable::Failed)
             }
         }
+    }
+
+    /// Who writes events and who delivers them say so in the log.
+    fn away(cause: &(dyn Error + 'static)) -> Self {
+        tracing::debug!(error = cause, "the database is away");
+        Self::DatabaseAway
     }
 
     /// A fault of ours while `doing` something, logged here.
@@ -219,7 +224,7 @@ impl Problem {
             Self::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Erased => StatusCode::GONE,
             Self::OutOfRange(_) => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::Unavailable(_) | Self::SecretsUnavailable | Self::Behind => {
+            Self::Unavailable(_) | Self::DatabaseAway | Self::SecretsUnavailable | Self::Behind => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Damaged | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -257,7 +262,9 @@ impl Problem {
             Self::Erased => ("erased", "Erased"),
             Self::NotFetched => ("not-fetched", "Not fetched"),
             Self::OutOfRange(_) => ("out-of-range", "Out of range"),
-            Self::Unavailable(_) => ("store-unavailable", "The store is unavailable"),
+            Self::Unavailable(_) | Self::DatabaseAway => {
+                ("store-unavailable", "The store is unavailable")
+            }
             Self::SecretsUnavailable => ("secrets-unavailable", "Nothing can be sealed"),
             Self::Behind => ("index-behind", "The index is behind"),
             Self::Damaged => ("record-damaged", "The record is damaged"),
@@ -326,6 +333,7 @@ impl Problem {
                 "The store cannot be written to. See the log."
             }
             Self::Unavailable(Unavailable::Closing) => "The gateway is stopping. Ask again.",
+            Self::DatabaseAway => "The database is away. Ask again when it is back.",
             Self::SecretsUnavailable => "Nothing can be sealed or opened now. See the log.",
             Self::Behind => "The index has not caught up with the journal. Ask again.",
             Self::Damaged => "The stored bytes are damaged. Run `hookgate store check`.",
@@ -339,6 +347,7 @@ impl Problem {
         match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Unavailable(_)
+            | Self::DatabaseAway
             | Self::SecretsUnavailable
             | Self::Behind
             | Self::InProgress

@@ -286,6 +286,33 @@ fn a_spool_with_events_in_it_is_not_turned_off() {
 }
 
 #[test]
+fn what_needs_the_database_says_that_it_is_away() {
+    let cluster = Cluster::start(&Options::default());
+    let database = cluster.database();
+    let mut bench = node(&database);
+    let gateway = bench.serve(&[]);
+    two_tenants(&bench);
+    cluster.stop(Stop::Immediate);
+    for command in [
+        "events list",
+        "rejections list",
+        "deliveries list",
+        "conversations list",
+        "conversations rebuild",
+        "tenant add initech --name initech",
+        "credential list acme",
+    ] {
+        let ended = run(&bench, command);
+        assert_eq!(ended.code, 1, "{command}: {ended:?}");
+        assert!(ended.err.contains("The database is away"), "{command}: {ended:?}");
+    }
+    let operator = [("authorization", "Bearer operator-0123456789abcdef")];
+    let answer = gateway.request("POST", "/api/v1/conversations/rebuild", &operator, "");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    drop(gateway);
+}
+
+#[test]
 fn an_outage_is_said_once_and_not_by_each_who_meets_it() {
     let cluster = Cluster::start(&Options::default());
     let database = cluster.database();
