@@ -159,7 +159,6 @@ fn what_arrived_while_the_database_was_away_is_kept_and_not_sent_again() {
     drop(go_on);
     gateway.wait_for("the end of attempts cannot be kept");
     cluster.start_again();
-    gateway.wait_for(BACK);
     // Each connection comes back by itself: until all have, the list may not be had.
     let until = Instant::now() + PATIENCE;
     let is_kept = || {
