@@ -12,13 +12,11 @@ use crate::error::SecretsError;
 use crate::key::{Key, MasterId, MasterKeys};
 use crate::owners::{is_agent_id, is_agent_of};
 use crate::seal::{self, NotOpened, Purpose};
+use crate::square::SquareCredential;
 use crate::value::{SecretValue, VALUE_BYTES_MAX};
 
 /// The longest name of a credential, in bytes. It stands in paths.
 const NAME_BYTES_MAX: usize = 64;
-
-/// The credential that may be in a secret of its agent's.
-const SQUARE: &str = "square";
 
 /// The "tenant" whose data key is the installation's own. No tenant's id is empty.
 const INSTALLATION: &str = "";
@@ -182,7 +180,7 @@ impl Secrets {
         name: &str,
     ) -> Result<Option<SecretValue>, SecretsError> {
         let of_tenant = self.get(tenant, name).await?;
-        if of_tenant.is_some() || name != SQUARE || !is_agent_id(agent_id) {
+        if of_tenant.is_some() || name != SquareCredential::NAME || !is_agent_id(agent_id) {
             return Ok(of_tenant);
         }
         if !self.has_agent_template() || !is_agent_of(&self.registry, tenant, agent_id).await? {

@@ -68,6 +68,9 @@ const AGENTS: Form = Form {
 };
 
 impl SquareCredential {
+    /// What a tenant's is called. It may also be in a secret of the tenant's agent.
+    pub const NAME: &str = "square";
+
     /// Reads either form. Other members are somebody else's.
     ///
     /// # Errors

@@ -179,13 +179,13 @@ async fn a_credential_goes_in_and_never_comes_out() {
     let bench = Bench::new();
     bench.tenant("acme").await;
     bench.tenant("other").await;
-    let path = "/api/v1/tenants/acme/credentials/square";
+    let path = "/api/v1/tenants/acme/credentials/crm";
     let value = json!({ "access_token": "credential-canary-8", "environment": "sandbox" });
     for value in [value, json!("credential-canary-8")] {
         let put = bench.ask(Method::PUT, path, &value.to_string()).await;
         assert_eq!((put.status.as_u16(), put.body.len()), (204, 0));
     }
-    let shown = json!({ "name": "square", "updated_at": "2026-11-22T08:00:00.000Z" });
+    let shown = json!({ "name": "crm", "updated_at": "2026-11-22T08:00:00.000Z" });
     assert_eq!(bench.get(path).await.json(), shown);
     let list = bench.get("/api/v1/tenants/acme/credentials").await.json();
     assert_eq!(list, json!({ "data": [shown], "next_cursor": null }));

@@ -51,7 +51,7 @@ impl World {
             match template {
                 "/api/v1/tenants/{id}" => of.id,
                 "/api/v1/tenants/{id}/keys/{key_id}" => &of.key_id,
-                "/api/v1/tenants/{id}/credentials/{name}" => "square",
+                "/api/v1/tenants/{id}/credentials/{name}" => "crm",
                 "/api/v1/conversations/{provider}" => "retell",
                 "/api/v1/conversations/{provider}/{external_id}" => &of.call,
                 "/api/v1/sources/{name}" => &of.source,
@@ -97,7 +97,7 @@ async fn belongings(bench: &mut Bench, id: &'static str) -> Belongings {
     let tool_call = bench.tool_call(id, event, &call).await.to_string();
     let recording = bench.recording(id, event, b"ID3 sound").await;
     let event = event.to_string();
-    let credential = format!("/api/v1/tenants/{id}/credentials/square");
+    let credential = format!("/api/v1/tenants/{id}/credentials/crm");
     let put = bench.ask(axum::http::Method::PUT, &credential, "\"value-canary-6\"").await;
     assert_eq!(put.status, 204);
     let made = json!({ "name": source, "provider": "tawk", "tenant": id, "secret": SECRET });

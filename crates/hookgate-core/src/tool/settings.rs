@@ -126,6 +126,9 @@ pub enum SettingsError {
         "`{0}` is no name of a tool: 1 to 64 lower-case letters, digits and `_`, beginning with a letter"
     )]
     Name(String),
+    /// A pattern that no tool's name fits.
+    #[error("`allow` has `{0}`, and no tool is called so: names may have a `*` at the end")]
+    Allow(String),
     /// Two tools have one name.
     #[error("there is a tool `{0}` already")]
     Taken(String),
@@ -165,11 +168,7 @@ impl Settings {
     /// Whether a tool may be called.
     #[must_use]
     pub fn allows(&self, tool: &str) -> bool {
-        let matches = |pattern: &String| {
-            let pattern = canonical(pattern);
-            pattern.strip_suffix('*').map_or(pattern == tool, |start| tool.starts_with(start))
-        };
-        self.allow.as_ref().is_none_or(|allow| allow.iter().any(matches))
+        self.allow.as_ref().is_none_or(|allow| allow.iter().any(|it| fits(it, tool)))
     }
 
     /// The tenant's own tool of this name.
@@ -190,8 +189,21 @@ impl Settings {
                 return Err(SettingsError::Taken(tool.name.clone()));
             }
         }
-        Ok(())
+        let is_called = |pattern: &str| {
+            catalog::ALL.iter().any(|it| fits(pattern, it.name))
+                || self.http.iter().any(|it| fits(pattern, &it.name))
+        };
+        match self.allow.iter().flatten().find(|it| !is_called(it)) {
+            Some(odd) => Err(SettingsError::Allow(odd.chars().take(TOOL_NAME_CHARS_MAX).collect())),
+            None => Ok(()),
+        }
     }
+}
+
+/// Whether a tool's name fits a pattern of `allow`.
+fn fits(pattern: &str, tool: &str) -> bool {
+    let pattern = canonical(pattern);
+    pattern.strip_suffix('*').map_or(pattern == tool, |start| tool.starts_with(start))
 }
 
 impl HttpTool {

@@ -22,9 +22,6 @@ use crate::work::{End, Work};
 const PRODUCTION: &str = "https://connect.squareup.com";
 const SANDBOX: &str = "https://connect.squareupsandbox.com";
 
-/// The credential's name.
-const NAME: &str = "square";
-
 /// A token is renewed before it runs out when this much of its life is left. Square's live
 /// for 30 days.
 const AHEAD: Duration = Duration::from_hours(24);
@@ -221,7 +218,7 @@ impl Accounts {
         agent: &str,
     ) -> Result<(Stored, SquareCredential), Unloaded> {
         let lasting = |why: &str| Unloaded { why: why.to_owned(), may_pass: false };
-        let found = self.secrets.get_for_agent(tenant, agent, NAME).await;
+        let found = self.secrets.get_for_agent(tenant, agent, SquareCredential::NAME).await;
         let value = found?.ok_or_else(|| lasting("there is none"))?;
         let json = value.as_json().ok_or_else(|| lasting("it is no JSON"))?;
         let read = SquareCredential::read(&json).map_err(|error| lasting(&error.to_string()))?;
@@ -232,12 +229,16 @@ impl Accounts {
     /// Keeps a renewed credential where the old one was, if that is the tenant's own. One of
     /// an agent's, or one that is kept elsewhere, is held in memory.
     async fn store(&self, work: &Work<'_>, old: &Stored, new: &Stored, renewals: &Renewals) {
-        let theirs = self.secrets.get(work.tenant, NAME).await;
+        let theirs = self.secrets.get(work.tenant, SquareCredential::NAME).await;
         let is_there = theirs.is_ok_and(|it| it.is_some_and(|it| it.expose() == old.json.expose()));
         if !is_there {
             return;
         }
-        match self.secrets.put(work.tenant, NAME, new.json.expose(), work.now).await {
+        match self
+            .secrets
+            .put(work.tenant, SquareCredential::NAME, new.json.expose(), work.now)
+            .await
+        {
             Ok(()) => renewals.drop_held(&old.token),
             Err(SecretsError::ReadOnly(_)) => {}
             Err(error) => {

@@ -30,7 +30,8 @@ fn everything(bench: &mut Bench, gateway: &Gateway) -> (String, Vec<String>) {
     ] {
         said += &bench.done(&line.split(' ').collect::<Vec<_>>());
     }
-    let credential = format!(r#"{{"access_token":"{CREDENTIAL}"}}"#);
+    let credential =
+        format!(r#"{{"access_token":"{CREDENTIAL}","location_id":"L","environment":"sandbox"}}"#);
     let put = bench.run_with(&["credential", "set", "acme", "square"], credential.as_bytes());
     assert_eq!(put.code, 0, "{put:?}");
     said += &(put.out + &put.err);

@@ -112,7 +112,7 @@ fn data_keys_in_a_database_move_to_a_new_master_key() {
     let gateway = bench.serve(&[]);
     done(&bench, "tenant add acme --name acme");
     bench.file("token", "canary-of-square");
-    done(&bench, "credential set acme square --file token");
+    done(&bench, "credential set acme crm --file token");
     bench.set("HOOKGATE_MASTER_KEY", NEW_MASTER_KEY);
     let wrong = run(&bench, "secret rewrap");
     assert!(wrong.code == 1 && wrong.err.contains("HOOKGATE_MASTER_KEY"), "{wrong:?}");

@@ -13,7 +13,7 @@ fn data_keys_move_to_a_new_master_key_while_the_gateway_runs() {
     let gateway = bench.serve(&[]);
     done(&bench, "tenant add acme --name acme");
     bench.file("token", "canary-of-square");
-    done(&bench, "credential set acme square --file token");
+    done(&bench, "credential set acme crm --file token");
 
     bench.set("HOOKGATE_MASTER_KEY", NEW);
     let wrong = run(&bench, "secret rewrap");
@@ -33,7 +33,7 @@ fn data_keys_move_to_a_new_master_key_while_the_gateway_runs() {
     assert!(refused.code != 0 && refused.err.contains("master key"), "{refused:?}");
     bench.set("HOOKGATE_MASTER_KEY", NEW);
     let gateway = bench.serve(&[]);
-    assert!(done(&bench, "credential list acme").contains("square"));
+    assert!(done(&bench, "credential list acme").contains("crm"));
     done(&bench, "credential set acme crm --file token");
     gateway.stop();
 }

@@ -253,7 +253,10 @@ fn a_violation_is_listed_with_both_sides() {
 fn a_credential_is_read_from_a_file_or_standard_input_and_never_shown() {
     let (bench, gateway) = gateway();
     two_tenants(&bench);
-    bench.file("square.json", r#"{"access_token":"canary-7","location_id":"L"}"#);
+    bench.file(
+        "square.json",
+        r#"{"access_token":"canary-7","location_id":"L","environment":"sandbox"}"#,
+    );
     let said = done(&bench, "credential set acme square --file square.json");
     assert!(!said.contains("canary"), "{said}");
     let ended = bench.run_with(&["credential", "set", "acme", "crm"], b"canary-8\n");

@@ -1,6 +1,7 @@
 //! What a user hears who wrote something wrong: the thing itself, and what to write.
 
 use hookgate_testpg::Cluster;
+use serde_json::json;
 
 use crate::bench::Bench;
 use crate::postgres::MASTER_KEY;
@@ -132,4 +133,38 @@ fn the_operator_hears_which_setting_allows_an_address_and_a_tenant_does_not() {
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.ends_with("The host's address may not be reached.\n"), "{ended:?}");
     gateway.stop();
+}
+
+#[test]
+fn settings_that_can_do_nothing_are_refused_when_they_are_given() {
+    let mut bench = Bench::new();
+    let gateway = bench.serve(&["--dev"]);
+    done(&bench, "tenant add acme --name Acme");
+    let set = |line: &str, text: &str| {
+        let arguments: Vec<_> = line.split(' ').collect();
+        bench.run_with(&arguments, text.as_bytes())
+    };
+    for pattern in ["book*ing", "bookings_cancle", "x y", "", "Bookings_*"] {
+        let ended = set("tools set acme --file -", &json!({ "allow": [pattern] }).to_string());
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains(&format!("has `{pattern}`, and no tool")), "{ended:?}");
+    }
+    let own = json!({"allow": ["bookings.*", "crm_lookup", "*"],
+        "http": [{"name": "crm_lookup", "url": "https://crm.example/"}]});
+    assert_eq!(set("tools set acme --file -", &own.to_string()).code, 0);
+    assert_eq!(set("tools set acme --file -", r#"{"allow":[]}"#).code, 0, "nothing is allowed");
+
+    for value in ["notjson", r#"{"access_token":"canary-1","location_id":"L"}"#] {
+        let ended = set("credential set acme square", value);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains("`access_token`, `location_id` and `environment`"), "{ended:?}");
+        assert!(!ended.err.contains("canary"), "{ended:?}");
+    }
+    assert_eq!(set("credential set acme crm", "notjson").code, 0);
+    gateway.stop();
+
+    bench.file("hookgate.toml", "[tools.defaults]\nallow = [\"x y\"]\n");
+    let ended = run(&bench, "serve --listen 127.0.0.1:0");
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("[tools] defaults: `allow` has `x y`"), "{ended:?}");
 }
