@@ -168,3 +168,17 @@ fn settings_that_can_do_nothing_are_refused_when_they_are_given() {
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.err.contains("[tools] defaults: `allow` has `x y`"), "{ended:?}");
 }
+
+#[test]
+fn the_doctor_says_which_source_is_of_a_tenant_that_is_not_there() {
+    let mut bench = Bench::new();
+    bench.file("hookgate.toml", "[source.retell]\ntenant = \"acme\"\n");
+    let gateway = bench.serve(&["--dev"]);
+    let sentence = "retell: it is set to the tenant acme, and there is no such tenant";
+    let said = run(&bench, "doctor").out;
+    assert!(said.contains(sentence) && said.contains("tenant add acme"), "{said}");
+    done(&bench, "tenant add acme --name Acme");
+    let said = run(&bench, "doctor").out;
+    assert!(!said.contains("no such tenant"), "{said}");
+    gateway.stop();
+}

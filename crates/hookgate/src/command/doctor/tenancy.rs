@@ -36,7 +36,9 @@ pub(super) async fn check(api: &Api, report: &mut Report) -> anyhow::Result<()> 
             count => format!("{count}: {}{more}", ids.join(", ")),
         },
     );
-    ownership(&source::list(api).await?.data, tenants.len(), report);
+    let sources = source::list(api).await?.data;
+    ownership(&sources, tenants.len(), report);
+    missing(&sources, &tenants, report);
     if !tenants.is_empty() {
         let events = api.list("/api/v1/events", &[], EVENTS_MAX).await?.data;
         unbound(&events, report);
@@ -69,6 +71,23 @@ fn ownership(sources: &[Value], tenants: usize, report: &mut Report) {
             ),
             mode => report.pass("ownership", format!("{mode}: {names}")),
         }
+    }
+}
+
+/// Sources of tenants that are not there: the configuration file may name any.
+fn missing(sources: &[Value], tenants: &[Value], report: &mut Report) {
+    for source in sources {
+        let tenant = source.get("tenant").filter(|it| !it.is_null());
+        if tenant.is_none() || tenants.iter().any(|it| it.get("id") == tenant) {
+            continue;
+        }
+        let (name, tenant) =
+            (text(source, "/name", CELL_CHARS_MAX), text(source, "/tenant", CELL_CHARS_MAX));
+        report.warn(
+            &name,
+            format!("it is set to the tenant {tenant}, and there is no such tenant"),
+            &format!("`hookgate tenant add {tenant} --name …`, or mend [source.{name}] tenant"),
+        );
     }
 }
 
