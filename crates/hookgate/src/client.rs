@@ -123,7 +123,7 @@ impl Api {
     /// Reads `path`.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let response = self.send(Method::GET, path, query, None).await?;
-        response.json().await.with_context(|| format!("{path} did not answer with JSON"))
+        response.json().await.with_context(|| self.is_another())
     }
 
     /// Reads `path`, or nothing if there is nothing.
@@ -165,7 +165,7 @@ impl Api {
             query.extend(cursor.map(|it| ("cursor", it)));
             let mut page = self.get(path, &query).await?;
             let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) else {
-                anyhow::bail!("{path} did not answer with a list");
+                return Err(self.is_another());
             };
             let is_last = data.is_empty();
             rows.data.extend(data);
@@ -183,7 +183,7 @@ impl Api {
     /// Posts JSON to `path`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let response = self.send(Method::POST, path, &[], Some(body)).await?;
-        response.json().await.with_context(|| format!("{path} did not answer with JSON"))
+        response.json().await.with_context(|| self.is_another())
     }
 
     /// Posts JSON to `path`, where it makes something unless that is there already.
@@ -191,7 +191,7 @@ impl Api {
         let response = self.send(Method::POST, path, &[], Some(body)).await?;
         let is_new = response.status() == StatusCode::CREATED;
         let record = response.json().await;
-        let record = record.with_context(|| format!("{path} did not answer with JSON"))?;
+        let record = record.with_context(|| self.is_another())?;
         Ok(Made { is_new, record })
     }
 
@@ -203,7 +203,7 @@ impl Api {
     /// Changes what is at `path`.
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let response = self.send(Method::PATCH, path, &[], Some(body)).await?;
-        response.json().await.with_context(|| format!("{path} did not answer with JSON"))
+        response.json().await.with_context(|| self.is_another())
     }
 
     /// Removes what is at `path`; gives what the answer says about it, null for nothing.
@@ -216,7 +216,7 @@ impl Api {
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(Value::Null);
         }
-        response.json().await.with_context(|| format!("{path} did not answer with JSON"))
+        response.json().await.with_context(|| self.is_another())
     }
 
     async fn send(
@@ -295,6 +295,14 @@ impl Api {
     /// Whether the token is a tenant's key.
     pub(crate) fn is_of_tenant(&self) -> bool {
         self.token.as_ref().is_some_and(|it| it.starts_with(TENANT_KEY))
+    }
+
+    /// What is said of an answer that no gateway gives.
+    fn is_another(&self) -> anyhow::Error {
+        anyhow::anyhow!(
+            "what answers at {} is no gateway of Hookgate: HOOKGATE_URL says where yours is",
+            self.base()
+        )
     }
 
     async fn refused(&self, response: reqwest::Response) -> anyhow::Error {

@@ -24,6 +24,11 @@ pub(crate) fn remark(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// So many of something, in words: `1 delivery`, `2 deliveries`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Prints rows as a table: columns aligned, two blanks between them. `head` may be empty.
 /// Cells are printed as they are: whoever fills them makes deceiving characters visible.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {

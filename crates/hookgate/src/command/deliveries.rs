@@ -10,7 +10,7 @@ use crate::client::{self, Api, or_missing, path};
 use crate::environment::Environment;
 use crate::exit::{Outcome, Usage};
 use crate::input;
-use crate::output::{line, remark};
+use crate::output::{counted, line, remark};
 use crate::record::{self, CELL_CHARS_MAX, Column};
 use crate::stored::{moment, one_of, text};
 
@@ -139,8 +139,8 @@ async fn retry_many(
 ) -> anyhow::Result<Outcome> {
     body.insert("dry_run".to_owned(), is_dry.into());
     let counts = batches(api, &format!("{PATH}/retry"), body, as_json).await?;
-    let said = if is_dry { "would be tried again" } else { "are due now" };
-    let sentence = format!("{} deliveries {said}.", counts.deliveries);
+    let said = if is_dry { "Would be tried again" } else { "Due now" };
+    let sentence = format!("{said}: {}.", deliveries(counts.deliveries));
     record::done(&json!({ "deliveries": counts.deliveries }), as_json, sentence)?;
     Ok(Outcome::Done)
 }
@@ -190,8 +190,8 @@ pub(super) async fn replay(wanted: Replay, environment: &Environment) -> anyhow:
         let absent = "there is no such event, or no such destination: `hookgate events list` and \
                       `hookgate destination list` show those there are";
         let done = or_missing(done, absent)?;
-        let count = text(&done, "/deliveries", CELL_CHARS_MAX);
-        let sentence = format!("{} is delivered again: {count} deliveries.", visible(id));
+        let count = done.get("deliveries").and_then(Value::as_u64).unwrap_or(0);
+        let sentence = format!("{} is delivered again: {}.", visible(id), deliveries(count));
         record::done(&done, wanted.json, sentence)?;
     }
     Ok(Outcome::Done)
@@ -230,12 +230,16 @@ async fn replay_many(
     body.extend(wanted.run.map(|it| ("run".to_owned(), it.into())));
     body.insert("dry_run".to_owned(), wanted.dry_run.into());
     let counts = batches(api, "/api/v1/events/replay", body, wanted.json).await?;
-    let said = if wanted.dry_run { "would be" } else { "are" };
-    let Counts { events, deliveries } = counts;
-    let sentence = format!("{events} events {said} delivered again: {deliveries} deliveries.");
-    let record = json!({ "events": events, "deliveries": deliveries });
+    let said = if wanted.dry_run { "Would be delivered again" } else { "Delivered again" };
+    let events = counted(counts.events, "event", "events");
+    let sentence = format!("{said}: {events}, {}.", deliveries(counts.deliveries));
+    let record = json!({ "events": counts.events, "deliveries": counts.deliveries });
     record::done(&record, wanted.json, sentence)?;
     Ok(Outcome::Done)
+}
+
+fn deliveries(count: u64) -> String {
+    counted(count, "delivery", "deliveries")
 }
 
 fn missing(id: &str) -> String {

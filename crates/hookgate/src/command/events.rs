@@ -62,13 +62,18 @@ async fn list(
     let filter = stored::event_filter(filter)?;
     let stored = Stored::open(from, environment).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let is_filtered = !stored::event_query(&filter).is_empty();
     let events = Walk::new(List::Events(filter), Order::NewestFirst).take(&stored, limit).await?;
     if from.json {
         line(json!({ "data": events }))?;
         return Ok(Outcome::Done);
     }
     if events.is_empty() {
-        output::remark("No events. `hookgate send elevenlabs` posts one.");
+        output::remark(if is_filtered {
+            "No event is like that."
+        } else {
+            "No events. `hookgate send elevenlabs` posts one."
+        });
         return Ok(Outcome::Done);
     }
     let rows: Vec<Vec<String>> = events.iter().map(row).collect();

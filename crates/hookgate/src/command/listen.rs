@@ -21,7 +21,7 @@ use crate::environment::Environment;
 use crate::exit::{Outcome, Usage};
 use crate::follow::{Follow, Opened, Told};
 use crate::input;
-use crate::output::{line, remark};
+use crate::output::{counted, line, remark};
 use crate::stored::{one_of, text, time};
 
 /// How long a server that does not answer is left alone; each further time twice as long.
@@ -271,5 +271,5 @@ impl Session<'_> {
 }
 
 fn events(count: u64) -> String {
-    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
+    counted(count, "event", "events")
 }

@@ -12,7 +12,7 @@ use crate::cli::{Folder, Store};
 use crate::config::{self, Place, RawConfig, StoreText};
 use crate::environment::Environment;
 use crate::exit::{Outcome, Usage};
-use crate::output::{line, remark};
+use crate::output::{counted, line, remark};
 use crate::stored;
 
 /// How often the progress of long work is shown.
@@ -79,10 +79,13 @@ fn check(place: &Place, as_json: bool) -> anyhow::Result<Outcome> {
 fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     let is_folder = matches!(place, Place::Folder(_));
     // In a database each record is an event.
-    let records = if is_folder { format!("{} records, ", report.records) } else { String::new() };
+    let records = counted(report.records, "record, ", "records, ");
     line(format_args!(
-        "{records}{} events, {} large bodies, {} bytes read.",
-        report.events, report.blobs, report.bytes
+        "{}{}, {}, {} bytes read.",
+        if is_folder { records } else { String::new() },
+        counted(report.events, "event", "events"),
+        counted(report.blobs, "large body", "large bodies"),
+        report.bytes
     ))?;
     for detail in &report.details {
         line(format_args!("  {}", hookgate_core::mask::visible(detail)))?;
@@ -112,9 +115,9 @@ fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
             )
         } else {
             format!(
-                "{} rows of events are not what was written: something else than hookgate \
-                 changed the tables. Find out what, and restore them from a backup.",
-                report.misindexed
+                "Something else than hookgate changed {} of events. Find out what, and restore \
+                 them from a backup.",
+                counted(report.misindexed, "row", "rows")
             )
         })?;
     }

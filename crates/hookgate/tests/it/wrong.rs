@@ -1,5 +1,8 @@
 //! What a user hears who wrote something wrong: the thing itself, and what to write.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use hookgate_testpg::Cluster;
 use serde_json::json;
 
@@ -180,5 +183,38 @@ fn the_doctor_says_which_source_is_of_a_tenant_that_is_not_there() {
     done(&bench, "tenant add acme --name Acme");
     let said = run(&bench, "doctor").out;
     assert!(!said.contains("no such tenant"), "{said}");
+    gateway.stop();
+}
+
+#[test]
+fn another_server_is_not_taken_for_a_gateway() {
+    let mut bench = Bench::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    bench.set("HOOKGATE_URL", &format!("http://{}", listener.local_addr().unwrap()));
+    std::thread::spawn(move || {
+        for (stream, body) in listener.incoming().zip(["{}", "<html>"]) {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length";
+            write!(stream.get_mut(), "{head}: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        let ended = run(&bench, "tenant list");
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains("is no gateway of Hookgate: HOOKGATE_URL"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_fits_nothing_is_not_taken_for_an_empty_store() {
+    let mut bench = Bench::new();
+    let gateway = bench.serve(&["--dev"]);
+    let ended = run(&bench, "events list --tenant nobody");
+    assert_eq!(ended.err, "No event is like that.\n");
+    assert!(run(&bench, "events list").err.contains("hookgate send"));
     gateway.stop();
 }

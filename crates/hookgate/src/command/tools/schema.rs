@@ -12,7 +12,7 @@ use crate::output::{line, remark};
 use crate::{client, config};
 
 /// What stands in for a public URL where none is known.
-const LOCAL: &str = "http://localhost:8080";
+const LOCAL: &str = "http://127.0.0.1:8080";
 
 /// Runs the command.
 pub(crate) fn run(flags: &Schema, environment: &Environment) -> anyhow::Result<Outcome> {

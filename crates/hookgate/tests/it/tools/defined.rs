@@ -46,7 +46,7 @@ fn a_schema_for_nobody_or_of_nothing_is_refused_and_a_missing_url_is_said() {
     let said = bench.run(&["tools", "schema", "retell", "--tool", "services_list"]);
     assert_eq!(said.code, 0);
     assert!(
-        said.err.contains("HOOKGATE_PUBLIC_URL") && said.out.contains("http://localhost:8080/")
+        said.err.contains("HOOKGATE_PUBLIC_URL") && said.out.contains("http://127.0.0.1:8080/")
     );
     let said = bench.run(&["tools", "schema", "tawk"]);
     assert_eq!((said.code, said.err.contains("retell, vapi")), (2, true), "{said:?}");
