@@ -116,7 +116,7 @@ pub enum PgUrlError {
     Scheme,
     /// A character of user or password that means something in a URL.
     #[error(
-        "it has an @, # or blank where none can stand: in user and password write @ as %40, \
+        "it has an @, #, % or blank where none can stand: in user and password write @ as %40, \
          # as %23, / as %2F, ? as %3F, : as %3A and % as %25"
     )]
     Encoding,
@@ -487,6 +487,12 @@ fn binding(text: &str) -> Result<postgres::config::ChannelBinding, PgUrlError> {
 }
 
 fn decode(text: &str) -> Result<String, PgUrlError> {
+    // A `%` that begins nothing would be taken as it stands.
+    let is_digits =
+        |it: &str| it.as_bytes().get(..2).is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit));
+    if !text.split('%').skip(1).all(is_digits) {
+        return Err(PgUrlError::Encoding);
+    }
     let text = percent_decode_str(text).decode_utf8().map_err(|_| PgUrlError::Encoding)?;
     if text.contains('\0') {
         return Err(PgUrlError::Encoding);
