@@ -109,8 +109,8 @@ pub enum OpenError {
         entries: u64,
     },
     /// PostgreSQL cannot be used.
-    #[error("PostgreSQL cannot be used")]
-    Postgres(#[source] io::Error),
+    #[error(transparent)]
+    Postgres(io::Error),
 }
 
 impl OpenError {

@@ -159,13 +159,13 @@ impl fmt::Debug for CacheFile {
 enum Unusable {
     #[error("it is not there")]
     Missing,
-    #[error("it cannot be read")]
+    #[error("the file `cache` cannot be read")]
     Io(#[source] io::Error),
-    #[error("it is no such file, or larger than one can be")]
+    #[error("the file `cache` is damaged: it is none of ours, or larger than one can be")]
     NoSuch,
-    #[error("it does not open: it is damaged, or another installation's")]
+    #[error("the file `cache` does not open: it is damaged, or another installation's")]
     Sealed,
-    #[error("another version of hookgate wrote it")]
+    #[error("another version of hookgate wrote the file `cache`")]
     Format,
 }
 
@@ -207,13 +207,9 @@ impl CacheFile {
             Ok(snapshot) => Some(snapshot),
             Err(Unusable::Missing) => None,
             Err(error) => {
-                let cause = match &error {
-                    Unusable::Io(source) => source.to_string(),
-                    _ => String::new(),
-                };
                 tracing::warn!(
                     error = %error,
-                    cause,
+                    cause = std::error::Error::source(&error).map(tracing::field::display),
                     "what was known when the database was there last is not used"
                 );
                 None

@@ -126,6 +126,9 @@ impl ConnectError {
 
     pub(super) fn of_driver(place: String, error: postgres::Error) -> Self {
         let fault = fault_of(&error);
+        if is_unnamed(&error) {
+            return Self::new(place, fault);
+        }
         Self { place, fault, source: Some(Box::new(error)) }
     }
 
@@ -141,6 +144,18 @@ impl ConnectError {
         use ConnectFault::{Busy, Full, ReadOnly, Silent, Unreachable, Unseen};
         matches!(self.fault, Unreachable | Silent | Busy | Full | ReadOnly | Unseen)
     }
+}
+
+/// Whether it is one that rustls has no name for: it prints that as code.
+fn is_unnamed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(found) = next {
+        if found.to_string().contains("Other(OtherError(") {
+            return true;
+        }
+        next = found.source();
+    }
+    false
 }
 
 /// What an error of the driver comes to.
@@ -207,5 +222,23 @@ fn fault_of_io(error: &io::Error) -> ConnectFault {
         )) => ConnectFault::CertificateName,
         Some(rustls::Error::InvalidCertificate(_)) => ConnectFault::Certificate,
         _ => ConnectFault::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::{CertificateError, Error, OtherError};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_refused_in_words_and_not_in_code() {
+        let wrapped = |error| io::Error::other(io::Error::other(Error::InvalidCertificate(error)));
+        let cause = io::Error::other("CaUsedAsEndEntity");
+        let unnamed = CertificateError::Other(OtherError(Arc::new(cause)));
+        assert!(is_unnamed(&wrapped(unnamed)));
+        assert!(!is_unnamed(&wrapped(CertificateError::Expired)));
     }
 }

@@ -372,8 +372,8 @@ fn open_store(config: &Config, handle: Handle) -> anyhow::Result<Store> {
             // Before anything is made there.
             let keys = master::find_given(config.master_keys.as_deref(), &config.store.path)?;
             options.node_seal = Some(master::node_seal(keys));
-            Store::open_postgres(settings, options, wake)
-                .with_context(|| format!("cannot open the store in {settings}"))
+            // It says where itself.
+            Store::open_postgres(settings, options, wake).context("cannot open the store")
         }
     }
 }

@@ -54,7 +54,7 @@ fn check(place: &Place, as_json: bool) -> anyhow::Result<Outcome> {
         Place::Postgres(settings) => hookgate_store::check_database(settings, note),
     };
     meter.end();
-    let report = report.with_context(|| format!("cannot check {place}"))?;
+    let report = report.context("cannot check the store")?;
     let outcome = if report.is_clean() { Outcome::Done } else { Outcome::Refused };
     if as_json {
         line(json!({

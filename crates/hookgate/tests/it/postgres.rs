@@ -136,6 +136,19 @@ fn nothing_is_made_in_a_database_before_there_is_a_master_key() {
 }
 
 #[test]
+fn a_cause_is_said_once() {
+    let (mut bench, database) = bench();
+    let wrong = database.tcp_url().replace("correct-horse", "wrong-horse");
+    bench.set("HOOKGATE_STORE", &wrong);
+    for command in ["serve --listen 127.0.0.1:0", "store check"] {
+        let ended = run(&bench, command);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert_eq!(ended.err.matches(database.name()).count(), 1, "{ended:?}");
+        assert!(!ended.err.contains("PostgreSQL cannot be used"), "{ended:?}");
+    }
+}
+
+#[test]
 fn conversations_in_a_database_are_made_anew_by_the_gateway() {
     let (mut bench, _database) = bench();
     let without = run(&bench, "conversations rebuild");
