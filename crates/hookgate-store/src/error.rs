@@ -108,6 +108,20 @@ pub enum OpenError {
         /// Events in it.
         entries: u64,
     },
+    /// Whoever logs in may not make the schema.
+    #[error(
+        "the database user {login} may not make the schema hookgate. Let the owner of the \
+         database run: GRANT CREATE ON DATABASE {database} TO {login};"
+    )]
+    NoSchema {
+        /// The user that logs in, quoted.
+        login: String,
+        /// The database, quoted.
+        database: String,
+        /// What the server said.
+        #[source]
+        source: postgres::Error,
+    },
     /// PostgreSQL cannot be used.
     #[error(transparent)]
     Postgres(io::Error),

@@ -106,7 +106,7 @@ pub use options::{
 };
 pub use postgres::{
     SPOOL_BYTES_MIN, SPOOL_FOLDER, SpoolContents, check_database, check_postgres, look_at_spool,
-    look_for_left_spool,
+    look_for_left_spool, rehearse,
 };
 pub use priority::lower_priority;
 pub use projection::{ConversationPage, Folded, FoldedFilter, Folding, ListedConversation};

@@ -421,7 +421,8 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
+/// Whether the API answered with this status.
+pub(crate) fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|it| it.status == status)
 }
 

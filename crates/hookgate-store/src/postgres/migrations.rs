@@ -10,9 +10,10 @@
 //! - **A migration is there whole or not at all.**
 //! - **Tables of a newer version are not touched**, nor opened.
 
-use postgres::Client;
+use postgres::error::SqlState;
+use postgres::{Client, Transaction};
 
-use super::role::ensure_role;
+use super::role::{ensure_role, ensure_within};
 use crate::error::OpenError;
 
 /// The migrations, in order; each brings the tables to the version that is its place.
@@ -60,19 +61,16 @@ fn migrate_to(client: &mut Client, migrations: &[(&str, &str)]) -> Result<(), Op
 }
 
 fn apply(client: &mut Client, migrations: &[(&str, &str)]) -> Result<(), OpenError> {
-    let found = version(client)?.unwrap_or(0);
-    let known = migrations.len() as u64;
-    if found > known {
-        let path = "the schema hookgate in PostgreSQL".into();
-        return Err(OpenError::NewerFormat { path, found, known });
-    }
+    let found = known_version(client, migrations)?;
     ensure_role(client).map_err(OpenError::postgres)?;
-    client
+    let mut transaction = client.transaction().map_err(OpenError::postgres)?;
+    make_schema(&mut transaction)?;
+    transaction
         .batch_execute(
-            "CREATE SCHEMA IF NOT EXISTS hookgate; \
-             CREATE TABLE IF NOT EXISTS hookgate.migrations (version BIGINT PRIMARY KEY, \
+            "CREATE TABLE IF NOT EXISTS hookgate.migrations (version BIGINT PRIMARY KEY, \
              name TEXT NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())",
         )
+        .and_then(|()| transaction.commit())
         .map_err(OpenError::postgres)?;
     let missing = (1_u64..).zip(migrations).filter(|(version, _)| *version > found);
     for (version, (name, statements)) in missing {
@@ -88,6 +86,46 @@ fn apply(client: &mut Client, migrations: &[(&str, &str)]) -> Result<(), OpenErr
         done.map_err(OpenError::postgres)?;
     }
     Ok(())
+}
+
+fn known_version(client: &mut Client, migrations: &[(&str, &str)]) -> Result<u64, OpenError> {
+    let found = version(client)?.unwrap_or(0);
+    let known = migrations.len() as u64;
+    if found > known {
+        let path = "the schema hookgate in PostgreSQL".into();
+        return Err(OpenError::NewerFormat { path, found, known });
+    }
+    Ok(found)
+}
+
+/// Makes the schema if it is not there.
+fn make_schema(transaction: &mut Transaction<'_>) -> Result<(), OpenError> {
+    let who = "SELECT quote_ident(current_user), quote_ident(current_database())";
+    let who = transaction.query_one(who, &[]).map_err(OpenError::postgres)?;
+    let made = transaction.batch_execute("CREATE SCHEMA IF NOT EXISTS hookgate");
+    made.map_err(|source| match source.code() {
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            OpenError::NoSchema { login: who.get(0), database: who.get(1), source }
+        }
+        _ => OpenError::postgres(source),
+    })
+}
+
+/// Whether a node could begin with this database: does what the first one does, but for the
+/// tables, and takes it back.
+///
+/// # Errors
+///
+/// An [`OpenError`], whose text says what to do.
+pub fn rehearse(client: &mut Client) -> Result<(), OpenError> {
+    let found = known_version(client, MIGRATIONS)?;
+    let mut transaction = client.transaction().map_err(OpenError::postgres)?;
+    ensure_within(&mut transaction).map_err(OpenError::postgres)?;
+    // Who finds the tables as they are to be makes none.
+    if found < MIGRATIONS.len() as u64 {
+        make_schema(&mut transaction)?;
+    }
+    transaction.rollback().map_err(OpenError::postgres)
 }
 
 /// The version of the tables; nothing if there are none.

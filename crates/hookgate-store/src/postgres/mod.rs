@@ -72,6 +72,7 @@ pub use self::fault::{ConnectError, ConnectFault};
 use self::folded::Folder;
 pub(crate) use self::listen::Listed;
 pub use self::listen::Listener;
+pub use self::migrations::rehearse;
 pub(crate) use self::outage::STATEMENT_MAX;
 pub(crate) use self::pieces::{Of, Pieces};
 use self::pool::{Pool, discard};

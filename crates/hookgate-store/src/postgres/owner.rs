@@ -26,6 +26,11 @@ pub(super) fn claim(folder: &Path, store: Uuid, entries: u64) -> Result<(), Open
         .map_err(|error| OpenError::io("writing", &path, error))
 }
 
+/// Whose events the spool in this folder has, if that is known.
+pub(super) fn of(folder: &Path) -> Option<Uuid> {
+    fs::read_to_string(path(folder)).ok()?.trim().parse().ok()
+}
+
 fn path(folder: &Path) -> PathBuf {
     folder.join("store")
 }

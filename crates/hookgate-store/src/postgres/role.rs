@@ -4,7 +4,7 @@
 //! rows. So every transaction becomes `hookgate_app` first, which owns nothing and is
 //! nobody's superuser: row level security holds for it.
 
-use postgres::Client;
+use postgres::{Client, Transaction};
 
 /// The role without a login.
 pub const APP_ROLE: &str = "hookgate_app";
@@ -47,6 +47,12 @@ pub enum RoleError {
 /// A [`RoleError`]; `Forbidden` says which statements an administrator has to run.
 pub fn ensure_role(client: &mut Client) -> Result<(), RoleError> {
     let mut transaction = client.transaction().map_err(RoleError::Unreadable)?;
+    ensure_within(&mut transaction)?;
+    transaction.commit().map_err(RoleError::Unreadable)
+}
+
+/// The same in a transaction, which may be rolled back.
+pub(super) fn ensure_within(transaction: &mut Transaction<'_>) -> Result<(), RoleError> {
     let row = transaction
         .query_one("SELECT quote_ident(current_user), pg_advisory_xact_lock($1)::text", &[&LOCK])
         .map_err(RoleError::Unreadable)?;
@@ -70,5 +76,5 @@ pub fn ensure_role(client: &mut Client) -> Result<(), RoleError> {
         let grant = format!("ROLLBACK TO tried; GRANT {APP_ROLE} TO {login}; {switch}");
         transaction.batch_execute(&grant).map_err(forbidden)?;
     }
-    transaction.commit().map_err(RoleError::Unreadable)
+    Ok(())
 }

@@ -14,6 +14,7 @@ use hookgate_core::secret::Secret;
 use percent_encoding::percent_decode_str;
 
 use super::guard::Guard;
+use super::owner;
 use super::tls::{Roots, TlsMode};
 
 /// How a URL of PostgreSQL begins.
@@ -159,6 +160,14 @@ pub fn is_url(text: &str) -> bool {
 }
 
 impl PgSettings {
+    /// From now on connections lead to the store alone whose events the spool has, if that is
+    /// known: another one is [`super::ConnectFault::OtherStore`].
+    pub fn expect_owner_of_spool(&self) {
+        if let Some(store) = self.spool.as_deref().and_then(owner::of) {
+            self.guard.expect(store);
+        }
+    }
+
     /// Reads a URL as libpq does, with the parameters that mean something here.
     ///
     /// # Errors

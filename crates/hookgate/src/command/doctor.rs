@@ -13,6 +13,7 @@ use std::path::Path;
 use hookgate_core::time::Timestamp;
 use hookgate_ingress::Tls;
 use hookgate_store::Archive;
+use reqwest::StatusCode;
 
 use self::report::Report;
 use crate::cli::Doctor;
@@ -207,11 +208,14 @@ fn gateway(config: &Config, environment: &Environment, report: &mut Report) -> a
                     report.warn("tenants", format!("{error:#}"), "look into the gateway's log");
                 }
             }
-            Err(error) => report.warn(
-                "API",
-                format!("{error:#}"),
-                "set HOOKGATE_ADMIN_TOKEN to the operator's token",
-            ),
+            Err(error) => {
+                let advice = if client::is_status(&error, StatusCode::SERVICE_UNAVAILABLE) {
+                    "look into the gateway's log"
+                } else {
+                    "set HOOKGATE_ADMIN_TOKEN to the operator's token"
+                };
+                report.warn("API", format!("{error:#}"), advice);
+            }
         }
         Ok(())
     })

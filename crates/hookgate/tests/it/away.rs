@@ -340,6 +340,39 @@ fn an_outage_is_said_once_and_not_by_each_who_meets_it() {
 }
 
 #[test]
+fn the_doctor_says_what_an_outage_is_for_this_node() {
+    let cluster = Cluster::start(&Options::default());
+    let (database, other, empty) = (cluster.database(), cluster.database(), cluster.database());
+    let mut bench = node(&database);
+    let gateway = bench.serve(&[]);
+    cluster.stop(Stop::Immediate);
+    send(&bench, "one", "a", None);
+    let doctor = run(&bench, "doctor").out;
+    assert!(doctor.contains("nodes that run spool what comes"), "{doctor}");
+    assert!(doctor.contains("a running node drains them"), "{doctor}");
+    assert!(doctor.contains("The database is away"), "{doctor}");
+    assert!(!doctor.contains("set HOOKGATE_ADMIN_TOKEN"), "{doctor}");
+    end(gateway);
+    cluster.start_again();
+    // Of another store, and of none.
+    let mut beside = node(&other);
+    let there = beside.serve(&[]);
+    bench.set("HOOKGATE_STORE", &other.tcp_url());
+    let doctor = run(&bench, "doctor");
+    assert!(doctor.code == 1 && doctor.out.contains("1 events of another store"), "{doctor:?}");
+    assert!(!doctor.out.contains("a running node drains them"), "{doctor:?}");
+    there.stop();
+    bench.set("HOOKGATE_STORE", &empty.tcp_url());
+    let doctor = run(&bench, "doctor");
+    assert!(doctor.code == 1 && doctor.out.contains("1 events of another store"), "{doctor:?}");
+    let away = node(&database);
+    away.file("hookgate.toml", "[store]\nspool = \"off\"\n");
+    cluster.stop(Stop::Immediate);
+    let doctor = run(&away, "doctor").out;
+    assert!(doctor.contains("nodes that run answer webhooks with 503"), "{doctor}");
+}
+
+#[test]
 fn a_full_spool_is_said_before_a_body_is_sent() {
     let cluster = Cluster::start(&Options::default());
     let database = cluster.database();

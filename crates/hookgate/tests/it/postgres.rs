@@ -1,6 +1,6 @@
 //! The program over PostgreSQL: what the commands say and do there.
 
-use hookgate_testpg::{Cluster, Database};
+use hookgate_testpg::{Cluster, Database, Options};
 use serde_json::Value;
 
 use crate::bench::{Bench, Ended};
@@ -133,6 +133,39 @@ fn nothing_is_made_in_a_database_before_there_is_a_master_key() {
     assert!(ended.code == 2 && ended.err.contains("HOOKGATE_MASTER_KEY"), "{ended:?}");
     let made = "SELECT to_regnamespace('hookgate') IS NOT NULL";
     assert!(!database.connect().query_one(made, &[]).unwrap().get::<_, bool>(0));
+}
+
+#[test]
+fn a_login_that_may_not_make_the_schema_hears_what_to_grant() {
+    // Roles belong to the whole server.
+    let cluster = Cluster::start(&Options::default());
+    let database = cluster.database();
+    let mut admin = database.connect();
+    admin
+        .batch_execute("CREATE ROLE plain LOGIN; CREATE ROLE other LOGIN; CREATE ROLE hookgate_app")
+        .unwrap();
+    let mut bench = Bench::new();
+    bench
+        .set("HOOKGATE_STORE", &database.url().replace("postgres@", "plain@"))
+        .set("HOOKGATE_MASTER_KEY", MASTER_KEY)
+        .set("HOOKGATE_ADMIN_TOKEN", OPERATOR);
+    let both = |bench: &Bench, wanted: &str| {
+        let doctor = run(bench, "doctor");
+        assert!(doctor.code == 1 && doctor.out.contains(wanted), "{wanted}: {doctor:?}");
+        let serve = run(bench, "serve --listen 127.0.0.1:0");
+        assert!(serve.code == 1 && serve.err.contains(wanted), "{wanted}: {serve:?}");
+        assert_eq!(serve.err.matches("cannot").count(), 1, "{serve:?}");
+    };
+    both(&bench, "GRANT hookgate_app TO plain;");
+    admin.batch_execute("GRANT hookgate_app TO plain").unwrap();
+    let grant = format!("GRANT CREATE ON DATABASE {} TO plain;", database.name());
+    both(&bench, &grant);
+    admin.batch_execute(&grant).unwrap();
+    let doctor = run(&bench, "doctor");
+    assert!(doctor.out.contains("keeps a session"), "{doctor:?}");
+    let made = "SELECT to_regnamespace('hookgate') IS NOT NULL";
+    assert!(!admin.query_one(made, &[]).unwrap().get::<_, bool>(0), "the doctor made it");
+    bench.serve(&[]).stop();
 }
 
 #[test]

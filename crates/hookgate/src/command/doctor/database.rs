@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use hookgate_store::PgSettings;
+use hookgate_store::{ConnectFault, PgSettings};
 
 use super::report::Report;
 
 /// What is in the spool.
-fn contents(folder: &Path, report: &mut Report) {
+fn contents(folder: &Path, settings: &PgSettings, report: &mut Report) {
     let found = match hookgate_store::look_at_spool(folder) {
         Ok(found) => found,
         Err(error) => {
@@ -28,13 +28,25 @@ fn contents(folder: &Path, report: &mut Report) {
             "they are kept in its folders `damaged` and `refused`: docs/outage.md",
         );
     }
-    match found.oldest_at {
-        Some(oldest) => report.warn(
+    let Some(oldest) = found.oldest_at else {
+        return report.pass("spool", "nothing waits in it".to_owned());
+    };
+    settings.expect_owner_of_spool();
+    match settings.connect("doctor").map_err(|error| error.fault()) {
+        Err(ConnectFault::OtherStore) => report.fail(
+            "spool",
+            format!(
+                "{} events of another store wait in it, the oldest since {oldest}",
+                found.entries
+            ),
+            "`hookgate serve` refuses to start: name the database they belong to, or another \
+             folder in [store] spool",
+        ),
+        _ => report.warn(
             "spool",
             format!("{} events wait in it, the oldest since {oldest}", found.entries),
             "a running node drains them when the database is back; do not remove the folder",
         ),
-        None => report.pass("spool", "nothing waits in it".to_owned()),
     }
 }
 
@@ -42,18 +54,25 @@ fn contents(folder: &Path, report: &mut Report) {
 pub(super) fn check(settings: &PgSettings, report: &mut Report) {
     // Everything that connecting checks, it says itself, with what to do.
     match settings.connect("doctor") {
-        Ok(_) => report
-            .pass("database", format!("{settings}: connects, takes writes, and keeps a session")),
-        Err(error) if error.may_pass() => report.fail(
-            "database",
-            format!("{:#}", anyhow::Error::new(error)),
-            "until then, nodes that run spool what comes",
-        ),
-        Err(error) => report.fail(
-            "database",
-            format!("{:#}", anyhow::Error::new(error)),
-            "docs/postgres.md says more",
-        ),
+        Ok(mut client) => match hookgate_store::rehearse(&mut client) {
+            Ok(()) => report.pass(
+                "database",
+                format!("{settings}: connects, takes writes, and keeps a session"),
+            ),
+            Err(error) => report.fail(
+                "database",
+                format!("{settings}: {:#}", anyhow::Error::new(error)),
+                "docs/postgres.md says more",
+            ),
+        },
+        Err(error) => {
+            let advice = match (error.may_pass(), &settings.spool) {
+                (true, Some(_)) => "until then, nodes that run spool what comes",
+                (true, None) => "until then, nodes that run answer webhooks with 503",
+                (false, _) => "docs/postgres.md says more",
+            };
+            report.fail("database", format!("{:#}", anyhow::Error::new(error)), advice);
+        }
     }
     if let Some(weakness) = settings.weakness() {
         report.warn(
@@ -87,7 +106,7 @@ pub(super) fn check(settings: &PgSettings, report: &mut Report) {
                 ),
                 None => report.pass("spool", format!("in {}", folder.display())),
             }
-            contents(folder, report);
+            contents(folder, settings, report);
         }
     }
 }
