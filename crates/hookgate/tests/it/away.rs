@@ -145,7 +145,7 @@ fn what_arrived_while_the_database_was_away_is_kept_and_not_sent_again() {
     let mut bench = node(&database);
     bench.set("HOOKGATE_EGRESS_ALLOW", "127.0.0.0/8");
     let mut gateway = bench.serve(&[]);
-    let ((begin, begun), (go_on, goes_on)) = (channel(), channel::<()>());
+    let ((begin, has_begun), (go_on, goes_on)) = (channel(), channel::<()>());
     let (address, arrived) = receiver(move |_| {
         begin.send(()).unwrap();
         // Ends with the sender, and is over at once from then on.
@@ -154,7 +154,7 @@ fn what_arrived_while_the_database_was_away_is_kept_and_not_sent_again() {
     });
     done(&bench, &format!("destination add --kind http --url http://{address}/"));
     send(&bench, "known", "a", None);
-    begun.recv_timeout(PATIENCE).unwrap();
+    has_begun.recv_timeout(PATIENCE).unwrap();
     cluster.stop(Stop::Immediate);
     drop(go_on);
     gateway.wait_for("the end of attempts cannot be kept");
@@ -278,7 +278,7 @@ fn a_spool_with_events_in_it_is_not_turned_off() {
     assert!(ended.code == 1 && ended.err.contains("hookgate.data/spool"), "{ended:?}");
     bench.file("hookgate.toml", "");
     let gateway = bench.serve(&[]);
-    wait_for_store(&gateway, "ok");
+    gateway.wait_for_store();
     gateway.stop();
     bench.file("hookgate.toml", "[store]\nspool = \"off\"\n");
     bench.serve(&[]).stop();
