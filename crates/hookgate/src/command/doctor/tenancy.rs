@@ -86,7 +86,7 @@ fn missing(sources: &[Value], tenants: &[Value], report: &mut Report) {
         report.warn(
             &name,
             format!("it is set to the tenant {tenant}, and there is no such tenant"),
-            &format!("`hookgate tenant add {tenant} --name …`, or mend [source.{name}] tenant"),
+            format!("`hookgate tenant add {tenant} --name …`, or mend [source.{name}] tenant"),
         );
     }
 }
