@@ -126,8 +126,11 @@ pub enum SettingsError {
         "`{0}` is no name of a tool: 1 to 64 lower-case letters, digits and `_`, beginning with a letter"
     )]
     Name(String),
-    /// A pattern that no tool's name fits.
-    #[error("`allow` has `{0}`, and no tool is called so: names may have a `*` at the end")]
+    /// A pattern that no tool's name can fit.
+    #[error(
+        "`allow` has `{0}`, and no tool can be called so: names are of lower-case letters, digits and `_`, and may \
+         have a `*` at the end"
+    )]
     Allow(String),
     /// Two tools have one name.
     #[error("there is a tool `{0}` already")]
@@ -189,11 +192,13 @@ impl Settings {
                 return Err(SettingsError::Taken(tool.name.clone()));
             }
         }
-        let is_called = |pattern: &str| {
-            catalog::ALL.iter().any(|it| fits(pattern, it.name))
-                || self.http.iter().any(|it| fits(pattern, &it.name))
+        // A tool of this name may come later; one of another form never does.
+        let can_fit = |pattern: &str| {
+            let name = pattern.strip_suffix('*').unwrap_or(pattern);
+            let is_named = |it| matches!(it, 'a'..='z' | '0'..='9' | '_' | '.');
+            !pattern.is_empty() && name.chars().all(is_named)
         };
-        match self.allow.iter().flatten().find(|it| !is_called(it)) {
+        match self.allow.iter().flatten().find(|it| !can_fit(it)) {
             Some(odd) => Err(SettingsError::Allow(odd.chars().take(TOOL_NAME_CHARS_MAX).collect())),
             None => Ok(()),
         }

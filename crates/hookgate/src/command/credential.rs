@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use hookgate_secrets::SquareCredential;
 use serde_json::{Value, json};
 
 use super::tenant::{self, limit};
@@ -15,6 +16,11 @@ use crate::output::remark;
 use crate::record::{self, CELL_CHARS_MAX, Column};
 use crate::stored::{moment, text};
 
+/// What is said of a credential by Square's name that no booking can be made with. It may be
+/// somebody else's, so it is kept.
+const NOT_SQUARE: &str = "No booking can be made with it: for Square it is a JSON object with access_token, \
+     location_id and environment (sandbox or production).";
+
 /// Runs the command.
 pub(crate) fn run(command: Credential, environment: &Environment) -> anyhow::Result<Outcome> {
     client::block_on(async {
@@ -26,6 +32,9 @@ pub(crate) fn run(command: Credential, environment: &Environment) -> anyhow::Res
                 or_missing(api.put(&at, &value).await, &tenant::missing(&tenant))?;
                 let set = json!({ "tenant": tenant, "name": name });
                 record::done(&set, print.json, format!("{name} of {tenant} is sealed."))?;
+                if name == SquareCredential::NAME && SquareCredential::read(&value).is_err() {
+                    remark(NOT_SQUARE);
+                }
                 Ok(Outcome::Done)
             }
             Credential::List { tenant, listing } => {
