@@ -131,8 +131,10 @@ fn what_cannot_hold_is_refused_with_what_to_do() {
     check("", &[("PORT", "http")], &[], 2, "PORT=http");
     let nobody = "postgres://me:hunter2@127.0.0.1:1/x";
     let at_once = "[store]\nstart_seconds = 0\n";
-    check(at_once, &[], &["--store", nobody], 1, "PostgreSQL at 127.0.0.1:1");
-    check(at_once, &[("HOOKGATE_STORE", nobody)], &[], 1, "nothing answers there");
+    let key = ("HOOKGATE_MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    check("", &[], &["--store", nobody], 2, "needs a master key");
+    check(at_once, &[key], &["--store", nobody], 1, "PostgreSQL at 127.0.0.1:1");
+    check(at_once, &[key, ("HOOKGATE_STORE", nobody)], &[], 1, "nothing answers there");
     check("[store]\nstart_seconds = 3601\n", &[], &["--store", nobody], 2, "3600 at most");
     check("[store]\nspool_bytes = \"1 MiB\"\n", &[], &[], 2, "64 MiB at least");
     check("", &[], &["--store", "postgres://me:hun@ter2@db/x"], 2, "write @ as %40");
