@@ -123,7 +123,7 @@ impl Api {
     /// Reads `path`.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let response = self.send(Method::GET, path, query, None).await?;
-        response.json().await.with_context(|| self.is_another())
+        self.read(response).await
     }
 
     /// Reads `path`, or nothing if there is nothing.
@@ -183,15 +183,14 @@ impl Api {
     /// Posts JSON to `path`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let response = self.send(Method::POST, path, &[], Some(body)).await?;
-        response.json().await.with_context(|| self.is_another())
+        self.read(response).await
     }
 
     /// Posts JSON to `path`, where it makes something unless that is there already.
     pub(crate) async fn create(&self, path: &str, body: &Value) -> anyhow::Result<Made> {
         let response = self.send(Method::POST, path, &[], Some(body)).await?;
         let is_new = response.status() == StatusCode::CREATED;
-        let record = response.json().await;
-        let record = record.with_context(|| self.is_another())?;
+        let record = self.read(response).await?;
         Ok(Made { is_new, record })
     }
 
@@ -203,7 +202,7 @@ impl Api {
     /// Changes what is at `path`.
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let response = self.send(Method::PATCH, path, &[], Some(body)).await?;
-        response.json().await.with_context(|| self.is_another())
+        self.read(response).await
     }
 
     /// Removes what is at `path`; gives what the answer says about it, null for nothing.
@@ -216,7 +215,7 @@ impl Api {
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(Value::Null);
         }
-        response.json().await.with_context(|| self.is_another())
+        self.read(response).await
     }
 
     async fn send(
@@ -295,6 +294,11 @@ impl Api {
     /// Whether the token is a tenant's key.
     pub(crate) fn is_of_tenant(&self) -> bool {
         self.token.as_ref().is_some_and(|it| it.starts_with(TENANT_KEY))
+    }
+
+    /// The JSON that a gateway answers with.
+    async fn read(&self, response: reqwest::Response) -> anyhow::Result<Value> {
+        response.json().await.with_context(|| self.is_another())
     }
 
     /// What is said of an answer that no gateway gives.

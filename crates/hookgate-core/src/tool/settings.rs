@@ -195,14 +195,18 @@ impl Settings {
         // A tool of this name may come later; one of another form never does.
         let can_fit = |pattern: &str| {
             let name = pattern.strip_suffix('*').unwrap_or(pattern);
-            let is_named = |it| matches!(it, 'a'..='z' | '0'..='9' | '_' | '.');
-            !pattern.is_empty() && name.chars().all(is_named)
+            !pattern.is_empty() && name.chars().all(|it| is_in_name(it) || it == '.')
         };
         match self.allow.iter().flatten().find(|it| !can_fit(it)) {
             Some(odd) => Err(SettingsError::Allow(odd.chars().take(TOOL_NAME_CHARS_MAX).collect())),
             None => Ok(()),
         }
     }
+}
+
+/// Whether it can stand in the name of a tool.
+fn is_in_name(it: char) -> bool {
+    it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_'
 }
 
 /// Whether a tool's name fits a pattern of `allow`.
@@ -215,9 +219,7 @@ impl HttpTool {
     fn check(&self) -> Result<(), SettingsError> {
         let name = &self.name;
         let begins = name.starts_with(|it: char| it.is_ascii_lowercase());
-        let is_plain =
-            name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_');
-        if !begins || !is_plain || name.len() > TOOL_NAME_CHARS_MAX {
+        if !begins || !name.chars().all(is_in_name) || name.len() > TOOL_NAME_CHARS_MAX {
             return Err(SettingsError::Name(name.chars().take(TOOL_NAME_CHARS_MAX).collect()));
         }
         if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&self.method.as_str()) {
