@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::bookings::ID_CHARS_MAX;
 use crate::refusal::{Refusal, object, text};
-use crate::state::{LOCATION, Segment, Service, State, TEAM, seconds, service};
+use crate::state::{Booking, LOCATION, Segment, Service, State, TEAM, is_free, seconds, service};
 use crate::{Answer, Square};
 
 /// Square's limits of a range, from its description of `SearchAvailabilityFilter`.
@@ -37,12 +37,13 @@ pub(crate) async fn search(Shared(square): Shared<Square>, body: Bytes) -> Answe
     let now = square.now().as_second();
     let state = square.lock();
     let wanted = wanted(filter, &state)?;
+    let others = state.active(wanted.except.as_deref());
     let mut found = Vec::new();
     // Only what is still to come, on the grid.
     let mut start = from.max(now).saturating_add(STEP_SECONDS - 1).div_euclid(STEP_SECONDS);
     while start.saturating_mul(STEP_SECONDS) < until {
         let at = start.saturating_mul(STEP_SECONDS);
-        found.extend(offer(&state, &wanted, at));
+        found.extend(offer(&state, &others, &wanted, at));
         start = start.saturating_add(1);
     }
     Ok(Json(json!({ "availabilities": found, "errors": [] })))
@@ -115,8 +116,9 @@ fn segment(filter: &Value) -> Result<(&'static Service, Vec<String>), Refusal> {
     Ok((found, members.map(|it| (*it).to_owned()).collect()))
 }
 
-/// A slot, if each of the services finds somebody who is free for it then.
-fn offer(state: &State, wanted: &Wanted, start: i64) -> Option<Value> {
+/// A slot, if each of the services finds somebody who is free for it then, beside the
+/// `others`.
+fn offer(state: &State, others: &[&Booking], wanted: &Wanted, start: i64) -> Option<Value> {
     let moment = Timestamp::from_second(start).ok()?;
     let minutes = wanted.segments.iter().map(|(service, _)| service.minutes).sum();
     if !state.is_open(moment, minutes) {
@@ -125,8 +127,7 @@ fn offer(state: &State, wanted: &Wanted, start: i64) -> Option<Value> {
     let mut from = start;
     let mut shown = Vec::new();
     for (service, members) in &wanted.segments {
-        let except = wanted.except.as_deref();
-        let member = members.iter().find(|it| state.is_free(it, from, service.minutes, except))?;
+        let member = members.iter().find(|it| is_free(others, it, from, service.minutes))?;
         shown.push(Segment { member: member.clone(), service }.shown());
         from = from.saturating_add(service.minutes.saturating_mul(60));
     }

@@ -245,26 +245,10 @@ impl State {
         !is_weekend && opened >= 9 * 60 && opened.saturating_add(minutes) <= 17 * 60
     }
 
-    /// Whether nobody but `except` has this member's time.
-    pub(crate) fn is_free(
-        &self,
-        member: &str,
-        start: i64,
-        minutes: i64,
-        except: Option<&str>,
-    ) -> bool {
-        let end = start.saturating_add(minutes.saturating_mul(60));
-        let mut others =
-            self.bookings.values().filter(|it| it.is_active() && Some(&*it.id) != except);
-        !others.any(|booking| {
-            let mut from = booking.start_at.as_second();
-            booking.segments.iter().any(|segment| {
-                let until = from.saturating_add(segment.service.minutes.saturating_mul(60));
-                let overlaps = segment.member == member && from < end && start < until;
-                from = until;
-                overlaps
-            })
-        })
+    /// The bookings that hold their time, but for this one.
+    pub(crate) fn active(&self, except: Option<&str>) -> Vec<&Booking> {
+        let bookings = self.bookings.values();
+        bookings.filter(|it| it.is_active() && Some(&*it.id) != except).collect()
     }
 
     /// Whether all of these can be done, one after another.
@@ -276,9 +260,10 @@ impl State {
     ) -> bool {
         let mut from = start.as_second();
         let minutes = segments.iter().map(|it| it.service.minutes).sum();
+        let others = self.active(except);
         self.is_open(start, minutes)
             && segments.iter().all(|it| {
-                let free = self.is_free(&it.member, from, it.service.minutes, except);
+                let free = is_free(&others, &it.member, from, it.service.minutes);
                 from = from.saturating_add(it.service.minutes.saturating_mul(60));
                 free
             })
@@ -363,4 +348,18 @@ impl State {
 /// A moment as Square writes it: in UTC, to the second.
 pub(crate) fn seconds(moment: Timestamp) -> String {
     Timestamp::from_second(moment.as_second()).unwrap_or(moment).to_string()
+}
+
+/// Whether none of these bookings has this member's time.
+pub(crate) fn is_free(others: &[&Booking], member: &str, start: i64, minutes: i64) -> bool {
+    let end = start.saturating_add(minutes.saturating_mul(60));
+    !others.iter().any(|booking| {
+        let mut from = booking.start_at.as_second();
+        booking.segments.iter().any(|segment| {
+            let until = from.saturating_add(segment.service.minutes.saturating_mul(60));
+            let overlaps = segment.member == member && from < end && start < until;
+            from = until;
+            overlaps
+        })
+    })
 }
