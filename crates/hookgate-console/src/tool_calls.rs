@@ -89,7 +89,7 @@ pub(crate) struct Times {
     /// Until its event was stored.
     #[serde(rename = "store_ms")]
     store: f64,
-    /// Keeping the record of it.
+    /// Keeping the record of it, but for what passed while it was carried out.
     #[serde(rename = "record_ms")]
     record: f64,
     /// Carrying it out.

@@ -31,6 +31,7 @@ use serde_json::{Map, Value, json};
 use self::answer::{invalid, not_configured, unavailable, unknown};
 use self::headers::Headers;
 use crate::budget::NoAnswer;
+use crate::permit::Permit;
 use crate::work::{End, Work};
 
 /// How long an endpoint may take, all tries together, where its tenant says nothing: a
@@ -99,14 +100,18 @@ impl Http {
         Ok(plan)
     }
 
-    /// Calls the endpoint. `key` is what it knows a write by.
+    /// Calls the endpoint. What it knows a write by is the key of its permit.
     pub(crate) async fn run(
         &self,
         tool: &HttpTool,
         plan: &HttpPlan,
         work: &Work<'_>,
-        key: Option<&str>,
+        permit: Option<&Permit<'_>>,
     ) -> End {
+        let key = match permit {
+            Some(permit) => Some(permit.key().await),
+            None => None,
+        };
         match headers::make(&self.secrets, tool, plan, work, key).await {
             Ok(headers) => self.call(tool, plan, work, headers).await,
             Err(cause) => cause.end(tool, work),

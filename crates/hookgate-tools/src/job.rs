@@ -1,5 +1,8 @@
 //! One tool call, from its arguments to its record. [`Job::carry_out`] is its life: choose →
-//! plan → begin → run → finish.
+//! plan → begin and run → finish.
+//!
+//! What only reads needs no row before it, so a call reads while its row is on its way to the
+//! disk. A write waits for its permit, and that is granted when the row is there.
 //!
 //! A write begins as a row under its effect. What the row before it says decides:
 //!
@@ -11,6 +14,7 @@
 //! | begun by another node | waited for |
 //! | begun, and nobody knows its end | found out by asking; if it was not done, it is carried out under the *same* key, so that an attempt still under way cannot do it twice |
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +36,7 @@ use crate::broker::Inner;
 use crate::budget::Budget;
 use crate::effect::{Effect, Scene};
 use crate::metrics;
+use crate::permit::Permit;
 use crate::plan::{Chosen, Plan};
 use crate::running::Place;
 use crate::words;
@@ -93,6 +98,14 @@ pub(crate) struct Job {
     /// Microseconds that its records took.
     recording: AtomicU64,
     budget: Budget,
+}
+
+/// What came of a write that was begun.
+enum First {
+    /// Nothing was in its way, and it ended.
+    Ended(End),
+    /// Another one was before it.
+    Earlier(Box<ToolCall>),
 }
 
 /// What the row of an earlier call means for this one.
@@ -189,12 +202,12 @@ impl Job {
 
     async fn read(&self, plan: &Plan<'_>, work: &Work<'_>) -> End {
         let id = new_id();
-        if let Err(error) = self.begin(id, None).await {
-            return self.unrecorded(&error);
+        let mut running = pin!(self.request.broker.connectors.run(plan, work, None));
+        match self.begin_beside(id, None, running.as_mut()).await {
+            (Err(error), _) => self.unrecorded(&error),
+            (Ok(_), Some(end)) => self.finished(id, end),
+            (Ok(_), None) => self.finished(id, running.await),
         }
-        let end = self.request.broker.connectors.run(plan, work, None).await;
-        self.finish(id, &end);
-        end
     }
 
     /// Carries out what changes something, unless somebody is at it already.
@@ -221,23 +234,17 @@ impl Job {
         let Inner { store, connectors, .. } = &*self.request.broker;
         let id = new_id();
         for _ in 0..BEGINNINGS_MAX {
-            let begun = match self.begin(id, Some(effect)).await {
-                Ok(begun) => begun,
+            let earlier = match self.first_try(id, effect, plan, work).await {
                 Err(error) => return self.unrecorded(&error),
-            };
-            let earlier = match begun {
-                Begun::Fresh { generation } => {
-                    let end = connectors.run(plan, work, Some(&effect.key(generation))).await;
-                    return self.finished(id, end);
-                }
-                Begun::Earlier(earlier) if self.is_under_way(&earlier) => {
+                Ok(First::Ended(end)) => return self.finished(id, end),
+                Ok(First::Earlier(earlier)) if self.is_under_way(&earlier) => {
                     match self.wait_for(earlier.id).await {
                         Ok(true) => continue,
                         Ok(false) => return self.finished(id, End::Unknown(words::late(true))),
                         Err(error) => return self.finished(id, self.unrecorded(&error)),
                     }
                 }
-                Begun::Earlier(earlier) => earlier,
+                Ok(First::Earlier(earlier)) => earlier,
             };
             let (generation, since) = match self.earlier(plan, work, &earlier).await {
                 Err(end) => return self.finished(id, end),
@@ -252,7 +259,8 @@ impl Job {
                 Ok(false) => continue,
                 Err(error) => return self.finished(id, self.unrecorded(&error)),
             }
-            let end = connectors.run(plan, work, Some(&effect.key(generation))).await;
+            let permit = Permit::granted(effect.key(generation));
+            let end = connectors.run(plan, work, Some(&permit)).await;
             return match since {
                 Some(since) => {
                     let end = self.looked_again(plan, work, since, end).await;
@@ -262,6 +270,32 @@ impl Job {
             };
         }
         self.finished(id, End::Failed(words::unavailable()))
+    }
+
+    /// Carries a write out if none is before it. It reads while its row is on its way to the
+    /// disk, and writes when that is there; if another one is before it, what it read is
+    /// nothing to go by, and it writes nothing.
+    async fn first_try(
+        &self,
+        id: ToolCallId,
+        effect: Effect,
+        plan: &Plan<'_>,
+        work: &Work<'_>,
+    ) -> Result<First, RegistryError> {
+        let Inner { store, connectors, .. } = &*self.request.broker;
+        let permit = Permit::new(store.registry());
+        let mut running = pin!(connectors.run(plan, work, Some(&permit)));
+        let (begun, ended) = self.begin_beside(id, Some(effect), running.as_mut()).await;
+        match begun? {
+            Begun::Earlier(earlier) => Ok(First::Earlier(earlier)),
+            Begun::Fresh { generation } => {
+                permit.grant(effect.key(generation));
+                Ok(First::Ended(match ended {
+                    Some(end) => end,
+                    None => running.await,
+                }))
+            }
+        }
     }
 
     /// What an earlier call with the same effect, which has ended, means for this one.
@@ -339,8 +373,33 @@ impl Job {
     }
 
     async fn begin(&self, id: ToolCallId, effect: Option<Effect>) -> Result<Begun, RegistryError> {
+        let call = self.row(id, effect);
+        self.begun(id, self.request.broker.store.registry().begin_tool_call(call)).await
+    }
+
+    /// The same while the call is being carried out already; also its end, if that came first.
+    async fn begin_beside(
+        &self,
+        id: ToolCallId,
+        effect: Option<Effect>,
+        running: Pin<&mut impl Future<Output = End>>,
+    ) -> (Result<Begun, RegistryError>, Option<End>) {
+        let registry = self.request.broker.store.registry();
+        let call = self.row(id, effect);
+        let mut beginning = pin!(self.begun(id, registry.begin_tool_call_beside(call)));
+        tokio::select! {
+            biased;
+            begun = &mut beginning => (begun, None),
+            end = running => {
+                registry.hurry();
+                (beginning.await, Some(end))
+            }
+        }
+    }
+
+    fn row(&self, id: ToolCallId, effect: Option<Effect>) -> NewToolCall {
         let request = &self.request;
-        let call = NewToolCall {
+        NewToolCall {
             id,
             event: request.event,
             position: self.position,
@@ -354,8 +413,15 @@ impl Job {
             arguments: self.masked().to_string(),
             effect: effect.map(|it| it.0),
             started_at: request.at,
-        };
-        let begun = self.recording(request.broker.store.registry().begin_tool_call(call)).await;
+        }
+    }
+
+    async fn begun(
+        &self,
+        id: ToolCallId,
+        beginning: impl Future<Output = Result<Begun, RegistryError>>,
+    ) -> Result<Begun, RegistryError> {
+        let begun = self.recording(beginning).await;
         if matches!(begun, Err(RegistryError::Unavailable { .. })) {
             // The row may be there all the same, and nobody carries it out.
             self.finish(id, &End::Failed(words::unavailable()));
@@ -412,11 +478,13 @@ impl Job {
         End::Failed(words::unavailable())
     }
 
-    /// Counts the time of a record.
+    /// Counts the time of a record, but for what passed while others were waited for.
     async fn recording<T>(&self, record: impl Future<Output = T>) -> T {
-        let began = Instant::now();
+        let (began, outside) = (Instant::now(), self.budget.outside());
         let done = record.await;
-        self.recording.fetch_add(micros(began.elapsed()), Ordering::Relaxed);
+        let outside = self.budget.outside().saturating_sub(outside);
+        let spent = began.elapsed().saturating_sub(outside);
+        self.recording.fetch_add(micros(spent), Ordering::Relaxed);
         done
     }
 

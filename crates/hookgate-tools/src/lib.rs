@@ -20,6 +20,7 @@ mod guidance;
 mod http;
 mod job;
 mod metrics;
+mod permit;
 mod plan;
 mod running;
 mod square;

@@ -8,6 +8,7 @@ use hookgate_core::tool::{Reply, Tool, catalog};
 
 use crate::http::{Http, HttpPlan};
 use crate::metrics;
+use crate::permit::Permit;
 use crate::square::{self, Square};
 use crate::work::{End, Work};
 
@@ -71,12 +72,18 @@ impl Connectors {
         }
     }
 
-    /// Carries it out. A write gets the key under which its service knows a repetition.
-    pub(crate) async fn run(&self, plan: &Plan<'_>, work: &Work<'_>, key: Option<&str>) -> End {
+    /// Carries it out. A write waits until its permit gives it the key under which its service
+    /// knows a repetition.
+    pub(crate) async fn run(
+        &self,
+        plan: &Plan<'_>,
+        work: &Work<'_>,
+        permit: Option<&Permit<'_>>,
+    ) -> End {
         match plan {
             // All of Square's tools are in it, so it is large.
-            Plan::Square(plan) => Box::pin(self.square.run(plan, work, key)).await,
-            Plan::Http(tool, plan) => self.http.run(tool, plan, work, key).await,
+            Plan::Square(plan) => Box::pin(self.square.run(plan, work, permit)).await,
+            Plan::Http(tool, plan) => self.http.run(tool, plan, work, permit).await,
         }
     }
 

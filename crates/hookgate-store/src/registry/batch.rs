@@ -37,8 +37,8 @@ const WAITING_MAX: usize = 4_096;
 /// How long a change stays in memory that is made in any case. Who made it may wait for it.
 const SOON: Duration = Duration::from_millis(5);
 
-/// The same of one that nobody waits for: the next call comes by then, if there are many, and
-/// takes it along. What is lost with it in a crash is found out anew.
+/// The same of one that nobody waits for, or not yet: the next call comes by then, if there are
+/// many, and takes it along. What is lost with it in a crash is found out anew.
 const PATIENCE: Duration = Duration::from_millis(25);
 
 /// What waits, and the thread that commits it.
@@ -73,6 +73,8 @@ struct Queue {
 pub(super) enum Wanted {
     /// At once, only while somebody waits, and only if not too many do.
     WhileWaited,
+    /// The same, but who waits has something else to do first.
+    Beside,
     /// Soon, in any case.
     Always,
     /// In any case, and nobody waits for it.
@@ -84,8 +86,13 @@ impl Wanted {
         match self {
             Self::WhileWaited => Duration::ZERO,
             Self::Always => SOON,
-            Self::Sometime => PATIENCE,
+            Self::Beside | Self::Sometime => PATIENCE,
         }
+    }
+
+    /// Whether it is made only while somebody waits.
+    fn is_for_waiting(self) -> bool {
+        matches!(self, Self::WhileWaited | Self::Beside)
     }
 }
 
@@ -112,7 +119,7 @@ where
     F: FnOnce(&Connection) -> Result<T, Stop> + Send,
 {
     fn is_wanted(&self) -> bool {
-        self.wanted != Wanted::WhileWaited || !self.answer.is_closed()
+        !self.wanted.is_for_waiting() || !self.answer.is_closed()
     }
 
     fn run(&mut self, connection: &Connection) -> bool {
@@ -149,7 +156,7 @@ impl Registry {
         let change = Change { doing, wanted, make: Some(change), outcome: None, answer };
         let room = &self.shared.batch.room;
         let mut queue = lock(&room.queue);
-        if wanted == Wanted::WhileWaited && queue.jobs.len() >= WAITING_MAX {
+        if wanted.is_for_waiting() && queue.jobs.len() >= WAITING_MAX {
             drop(queue);
             Box::new(change).answer(Some(&io::Error::other("too much waits for the disk")));
         } else {
@@ -173,6 +180,18 @@ impl Registry {
             }
         }
         async move { answered.await.unwrap_or_else(|_| Err(unavailable(doing, &not_done()))) }
+    }
+
+    /// Has what waits committed now: somebody waits for it from here on.
+    pub fn hurry(&self) {
+        let room = &self.shared.batch.room;
+        let mut queue = lock(&room.queue);
+        let now = Instant::now();
+        if queue.due.is_some_and(|due| now < due) {
+            queue.due = Some(now);
+            drop(queue);
+            room.bell.notify_one();
+        }
     }
 
     /// Commits what waits in one transaction. Blocks; waits for whoever does so already.

@@ -156,7 +156,7 @@ pub struct ToolCall {
 pub struct ToolTimes {
     /// Until its event was stored.
     pub store_us: u64,
-    /// Keeping the record of it.
+    /// Keeping the record of it, but for what passed while it was carried out.
     pub record_us: u64,
     /// Carrying it out.
     pub connector_us: u64,

@@ -47,9 +47,23 @@ impl Registry {
     ///
     /// A [`RegistryError`]: nothing is kept, so nothing is to be carried out.
     pub async fn begin_tool_call(&self, call: NewToolCall) -> Result<Begun, RegistryError> {
+        self.begin_by(call, Wanted::WhileWaited).await
+    }
+
+    /// The same for who has something else to do meanwhile: it may wait for others to share a
+    /// sync of the disk with, until somebody calls [`Self::hurry`].
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`], as above.
+    pub async fn begin_tool_call_beside(&self, call: NewToolCall) -> Result<Begun, RegistryError> {
+        self.begin_by(call, Wanted::Beside).await
+    }
+
+    async fn begin_by(&self, call: NewToolCall, wanted: Wanted) -> Result<Begun, RegistryError> {
         let provider = check(&call)?;
         let change = move |connection: &Connection| begin(connection, &call, provider);
-        self.enqueue("keeping a tool call", Wanted::WhileWaited, change).await
+        self.enqueue("keeping a tool call", wanted, change).await
     }
 
     /// Gives the effect to a call that was kept as a repetition of `earlier`, with this

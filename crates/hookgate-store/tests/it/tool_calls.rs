@@ -318,6 +318,37 @@ async fn fifty_that_wait_at_once_share_a_commit() {
 }
 
 #[tokio::test]
+async fn who_has_something_else_to_do_is_kept_in_time_and_at_once_when_it_must_be() {
+    let bench = Bench::new();
+    let registry = bench.store.registry();
+    let acme = add_tenant(registry, "acme").await;
+    let fresh = Begun::Fresh { generation: 1 };
+    assert_eq!(registry.begin_tool_call_beside(write(&acme, 1, 1)).await.unwrap(), fresh);
+    let beginning = registry.begin_tool_call_beside(write(&acme, 2, 2));
+    let (begun, ()) = tokio::join!(beginning, async { registry.hurry() });
+    assert_eq!(begun.unwrap(), fresh);
+    // Nothing waits, and nothing is made of it.
+    registry.hurry();
+    assert_eq!(all(registry, &Scope::Operator).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_on_its_way_to_the_disk_is_not_kept() {
+    let bench = Bench::new();
+    let registry = bench.store.registry();
+    let acme = add_tenant(registry, "acme").await;
+    let hold = bench.hold();
+    for (number, effect) in [(1, 1), (2, 2)] {
+        // It is queued, and then nobody waits for it any more.
+        let beginning = registry.begin_tool_call_beside(write(&acme, number, effect));
+        let given_up = tokio::time::timeout(std::time::Duration::ZERO, beginning).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+    }
+    drop(hold);
+    assert!(all(registry, &Scope::Operator).await.is_empty());
+}
+
+#[tokio::test]
 async fn one_that_is_refused_takes_no_other_with_it() {
     let bench = Bench::new();
     let registry = bench.store.registry();

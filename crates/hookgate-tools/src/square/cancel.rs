@@ -7,17 +7,18 @@ use super::client::Session;
 use super::ids::Id;
 use super::objects::Booking;
 use super::time;
+use crate::permit::Permit;
 use crate::work::End;
 
 /// Cancels a booking, once.
-pub(crate) async fn run(session: &Session<'_>, id: &Id, key: &str) -> Result<Reply, End> {
+pub(crate) async fn run(session: &Session<'_>, id: &Id, permit: &Permit<'_>) -> Result<Reply, End> {
     let booking = session.changeable(id).await?;
     if booking.is_cancelled() {
         let message = "That appointment is already cancelled.";
         return Ok(done(session, &booking, Reply::done("already_cancelled", message)).await);
     }
     session.check_open(&booking)?;
-    let booking = session.change(booking, &Change::Cancel, key).await?;
+    let booking = session.change(booking, &Change::Cancel, permit.key().await).await?;
     Ok(cancelled(session, &booking).await)
 }
 

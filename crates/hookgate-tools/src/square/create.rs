@@ -18,6 +18,7 @@ use super::shop::Service;
 use super::slots::{around, busy_at, earlier, later, not_available, past};
 use super::time;
 use super::who::Who;
+use crate::permit::Permit;
 use crate::work::End;
 
 /// How far Square's clock may be behind ours, when what it made is looked for.
@@ -56,7 +57,11 @@ impl Wanted {
 }
 
 /// Books, once.
-pub(crate) async fn run(session: &Session<'_>, wanted: &Wanted, key: &str) -> Result<Reply, End> {
+pub(crate) async fn run(
+    session: &Session<'_>,
+    wanted: &Wanted,
+    permit: &Permit<'_>,
+) -> Result<Reply, End> {
     if wanted.start_at <= session.work.now {
         return Err(past());
     }
@@ -72,6 +77,7 @@ pub(crate) async fn run(session: &Session<'_>, wanted: &Wanted, key: &str) -> Re
     slots.retain(|slot| !busy.iter().any(|it| it.is_in_the_way_of(slot)));
     let slot = slots.iter().find(|it| it.start_at == wanted.start_at);
     let slot = slot.ok_or_else(|| not_available(session, &slots, wanted.start_at, &zone))?;
+    let key = permit.key().await;
     let customer = match customer {
         Some(customer) => customer,
         None => session.add(&wanted.who, &format!("{key}-customer")).await?,

@@ -9,6 +9,7 @@ use super::ids::{Id, OTHER_CHARS_MAX};
 use super::objects::Customer;
 use super::phone::Phone;
 use super::who::Who;
+use crate::permit::Permit;
 use crate::work::End;
 
 /// Reads who is wanted. With an address and no number, the number that is calling may be
@@ -29,7 +30,11 @@ pub(crate) fn key(who: &Who) -> String {
 }
 
 /// Finds or makes the customer.
-pub(crate) async fn run(session: &Session<'_>, who: &Who, key: &str) -> Result<Reply, End> {
+pub(crate) async fn run(
+    session: &Session<'_>,
+    who: &Who,
+    permit: &Permit<'_>,
+) -> Result<Reply, End> {
     if let Some(customer) = session.find(who).await? {
         return Ok(found(session, who, &customer));
     }
@@ -38,7 +43,7 @@ pub(crate) async fn run(session: &Session<'_>, who: &Who, key: &str) -> Result<R
         let message = "I couldn't find you in our records. What name should I put down?";
         return Err(End::Refused(Reply::sorry("not_found", message)));
     };
-    let customer = session.add(who, key).await?;
+    let customer = session.add(who, permit.key().await).await?;
     let message = format!("I've added {name} to our records.");
     Ok(Reply::done("created", message).with("customer_id", customer.id))
 }

@@ -45,6 +45,7 @@ use self::client::Session;
 use self::credential::{Account, Accounts};
 pub(crate) use self::plan::Plan;
 use self::shop::Shops;
+use crate::permit::Permit;
 use crate::work::{End, Work};
 
 /// The connector. Clones share what they know.
@@ -81,9 +82,15 @@ impl Square {
         plan::plan(&self.session(&account, work), &account, tool).await
     }
 
-    /// Carries it out. `key` is Square's idempotency key for what is written.
-    pub(crate) async fn run(&self, plan: &Plan, work: &Work<'_>, key: Option<&str>) -> End {
-        let done = plan.run(&self.session(&plan.account, work), key).await;
+    /// Carries it out. What is written waits for its permit, whose key is Square's idempotency
+    /// key.
+    pub(crate) async fn run(
+        &self,
+        plan: &Plan,
+        work: &Work<'_>,
+        permit: Option<&Permit<'_>>,
+    ) -> End {
+        let done = plan.run(&self.session(&plan.account, work), permit).await;
         done.map_or_else(|end| end, End::Done)
     }
 

@@ -15,6 +15,7 @@ use super::slots::past;
 use super::time::{NotAMoment, for_square, read_moment};
 use super::who::Who;
 use super::{availability, cancel, create, customers, list, reschedule, services};
+use crate::permit::Permit;
 use crate::work::End;
 
 /// A call that is understood.
@@ -131,17 +132,23 @@ impl Plan {
     /// # Errors
     ///
     /// How else it ended.
-    pub(crate) async fn run(&self, session: &Session<'_>, key: Option<&str>) -> Result<Reply, End> {
+    pub(crate) async fn run(
+        &self,
+        session: &Session<'_>,
+        permit: Option<&Permit<'_>>,
+    ) -> Result<Reply, End> {
         // Without a key a write could be done twice: none is done.
-        let key = key.ok_or_else(|| End::Failed(unavailable()));
+        let permit = permit.ok_or_else(|| End::Failed(unavailable()));
         match &self.wish {
             Wish::Availability(wanted) => availability::run(session, wanted).await,
-            Wish::Create(wanted) => create::run(session, wanted, key?).await,
-            Wish::Reschedule(id, start_at) => reschedule::run(session, id, *start_at, key?).await,
-            Wish::Cancel(id) => cancel::run(session, id, key?).await,
+            Wish::Create(wanted) => create::run(session, wanted, permit?).await,
+            Wish::Reschedule(id, start_at) => {
+                reschedule::run(session, id, *start_at, permit?).await
+            }
+            Wish::Cancel(id) => cancel::run(session, id, permit?).await,
             Wish::List(wanted) => list::run(session, wanted).await,
             Wish::Services(search) => services::run(session, search.as_deref()).await,
-            Wish::Customer(who) => customers::run(session, who, key?).await,
+            Wish::Customer(who) => customers::run(session, who, permit?).await,
         }
     }
 

@@ -10,6 +10,7 @@ use super::ids::Id;
 use super::objects::{Booking, Segment, Slot};
 use super::slots::{around, busy_at, not_available, past};
 use super::time;
+use crate::permit::Permit;
 use crate::work::End;
 
 /// Moves a booking, once.
@@ -17,7 +18,7 @@ pub(crate) async fn run(
     session: &Session<'_>,
     id: &Id,
     start_at: Timestamp,
-    key: &str,
+    permit: &Permit<'_>,
 ) -> Result<Reply, End> {
     let zone = session.zone().await?;
     let booking = session.changeable(id).await?;
@@ -44,7 +45,8 @@ pub(crate) async fn run(
         (None, Some(slot)) => Some(slot.segments.clone()),
         (None, None) => return Err(not_available(session, &slots, start_at, &zone)),
     };
-    let booking = session.change(booking, &Change::Move { start_at, segments }, key).await?;
+    let change = Change::Move { start_at, segments };
+    let booking = session.change(booking, &change, permit.key().await).await?;
     Ok(done(session, &booking, &zone))
 }
 

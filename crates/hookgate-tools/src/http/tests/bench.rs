@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::budget::Budget;
 use crate::http::Http;
+use crate::permit::Permit;
 use crate::work::{End, Work};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -189,7 +190,10 @@ impl Bench {
 
 pub(super) async fn call(http: &Http, tool: &HttpTool, asked: &Asked) -> End {
     match http.plan(tool, &asked.work()) {
-        Ok(plan) => http.run(tool, &plan, &asked.work(), tool.writes.then_some(KEY)).await,
+        Ok(plan) => {
+            let permit = tool.writes.then(|| Permit::granted(KEY.to_owned()));
+            http.run(tool, &plan, &asked.work(), permit.as_ref()).await
+        }
         Err(end) => end,
     }
 }

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 
 use super::schema::Description;
 use crate::budget::Budget;
+use crate::permit::Permit;
 use crate::square::Square;
 use crate::square::plan::Plan;
 use crate::work::{End, Work};
@@ -325,7 +326,9 @@ impl Desk<'_> {
         let given = Given::new(self.patience, arguments);
         let work = self.work(&given);
         match self.bench.square.plan(named(tool).unwrap(), &work).await {
-            Ok(plan) => self.bench.square.run(&plan, &work, Some(key)).await,
+            Ok(plan) => {
+                self.bench.square.run(&plan, &work, Some(&Permit::granted(key.to_owned()))).await
+            }
             Err(end) => end,
         }
     }
@@ -337,7 +340,10 @@ impl Desk<'_> {
 
     pub(crate) async fn run(&self, plan: &Plan, key: &str) -> End {
         let given = Given::new(self.patience, json!({}));
-        self.bench.square.run(plan, &self.work(&given), Some(key)).await
+        self.bench
+            .square
+            .run(plan, &self.work(&given), Some(&Permit::granted(key.to_owned())))
+            .await
     }
 
     pub(crate) async fn run_without_key(&self, plan: &Plan) -> End {

@@ -1,14 +1,36 @@
 //! Signal 9 between Square's commit and our record of it.
 
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::bench::PATIENCE;
+use crate::bench::{PATIENCE, request_to};
 
 use super::shop::{AGENT, Shop, retell_signature, unique};
+
+/// Where tool calls are on record, in the folder of a gateway.
+const REGISTRY: &str = "hookgate.data/registry.sqlite";
+
+/// Calls a tool of a gateway that is killed before it answers.
+fn ask_beside(shop: &Shop, path: &str, body: &Value) -> JoinHandle<()> {
+    let address = format!("127.0.0.1:{}", shop.gateway.address.port());
+    let (path, body) = (path.to_owned(), body.to_string());
+    thread::spawn(move || {
+        let signature = retell_signature(&body);
+        let headers = [("x-retell-signature", signature.as_str())];
+        let _ = std::panic::catch_unwind(|| request_to(&address, "POST", &path, &headers, &body));
+    })
+}
+
+fn wait_until(shop: &Shop, is_so: impl Fn(&Shop) -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so(shop) {
+        assert!(Instant::now() < until, "it did not come to it: {}", shop.square.state());
+        thread::yield_now();
+    }
+}
 
 /// Calls a tool and kills the gateway as soon as Square has done it and before it says so;
 /// then starts the gateway again and calls the tool once more.
@@ -17,37 +39,15 @@ fn crash_and_ask_again(path: &str, body: &Value, is_done: impl Fn(&Shop) -> bool
     // Whatever a call needs to know beforehand.
     shop.retell("/api/services/list", &json!({"agent_id": AGENT, "call_id": unique("call")}));
     shop.square.set_faults(&json!({"next": ["commit-then-wait"]}));
-    let text = body.to_string();
-    let address = shop.gateway.address;
-    let signature = retell_signature(&text);
-    let path = path.to_owned();
-    let asking = thread::spawn({
-        let path = path.clone();
-        move || {
-            // It is killed before it answers.
-            let _ = std::panic::catch_unwind(|| {
-                crate::bench::request_to(
-                    &format!("127.0.0.1:{}", address.port()),
-                    "POST",
-                    &path,
-                    &[("x-retell-signature", &signature)],
-                    &text,
-                )
-            });
-        }
-    });
-    let until = Instant::now() + PATIENCE;
-    while !is_done(&shop) {
-        assert!(Instant::now() < until, "Square did not do it: {}", shop.square.state());
-        thread::yield_now();
-    }
+    let asking = ask_beside(&shop, path, body);
+    wait_until(&shop, is_done);
     shop.gateway.signal(Signal::KILL);
     asking.join().unwrap();
     let shop = shop.restarted();
     shop.square.set_faults(&json!({}));
     let before = shop.tool_calls();
     assert_eq!(before[0]["state"], "unknown", "{before:?}");
-    let said = shop.retell(&path, body).json();
+    let said = shop.retell(path, body).json();
     let after = shop.tool_calls();
     assert!(after.iter().all(|it| it["state"] == "succeeded"), "{after:?}");
     (shop, said)
@@ -77,4 +77,27 @@ fn a_booking_that_a_crash_cut_off_is_found_made() {
     let made = shop.square.made();
     assert_eq!(made.len(), 1, "{made:?}");
     assert_eq!(said["booking_id"], made[0]["id"]);
+}
+
+#[test]
+fn square_is_read_while_a_row_is_on_its_way_and_written_when_it_is_there() {
+    let shop = Shop::open();
+    shop.retell("/api/services/list", &json!({"agent_id": AGENT, "call_id": unique("call")}));
+    let requests = |shop: &Shop| shop.square.state()["requests"].as_u64().unwrap();
+    let before = requests(&shop);
+    // Nothing comes on record as long as somebody else has the file.
+    let other = rusqlite::Connection::open(shop.bench.path().join(REGISTRY)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = json!({"agent_id": AGENT, "call_id": "call_1", "booking_id": "BOOKING#123"});
+    let asking = ask_beside(&shop, "/api/bookings/cancel", &body);
+    wait_until(&shop, |shop| requests(shop) > before);
+    shop.gateway.signal(Signal::KILL);
+    asking.join().unwrap();
+    drop(other);
+    assert_eq!(shop.square.booking("BOOKING#123")["version"], 0, "nothing was written");
+    let shop = shop.restarted();
+    assert!(shop.tool_calls().iter().all(|it| it["tool"] == "services_list"));
+    let said = shop.retell("/api/bookings/cancel", &body).json();
+    assert_eq!((&said["ok"], &said["status"]), (&json!(true), &json!("cancelled")), "{said}");
+    assert_eq!(shop.square.booking("BOOKING#123")["version"], 1);
 }
