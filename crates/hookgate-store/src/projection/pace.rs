@@ -20,6 +20,10 @@ const RESTS: u32 = 3;
 /// anyway leaves the machine to intake, and catches up when there is less of it.
 const RESTS_OUTRUN: u32 = 19;
 
+/// The longest of those rests: a step that a busy database makes long is followed by one that
+/// is. Who reads asks, and ends it.
+const REST_OUTRUN_MAX: Duration = Duration::from_secs(10);
+
 /// How long nothing is done after something failed.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
@@ -114,8 +118,7 @@ impl Pace {
                     self.done.send_modify(|it| *it = Done { answered: asked, through });
                     let took = begun.elapsed();
                     let is_outrun = before.replace(now).is_some_and(|it| now.is_outrun(it, took));
-                    let rests = if is_outrun { RESTS_OUTRUN } else { RESTS };
-                    let rest = if is_done { POLL } else { took.saturating_mul(rests).min(POLL) };
+                    let rest = if is_done { POLL } else { rest_after(took, is_outrun) };
                     // Who asks while it is behind does not wait for its rests.
                     let is_wanted = self.done.receiver_count() > 0;
                     if is_done || !is_wanted {
@@ -199,6 +202,12 @@ impl Pace {
     }
 }
 
+/// How long it rests after a step that took so long.
+fn rest_after(took: Duration, is_outrun: bool) -> Duration {
+    let (rests, max) = if is_outrun { (RESTS_OUTRUN, REST_OUTRUN_MAX) } else { (RESTS, POLL) };
+    took.saturating_mul(rests).min(max)
+}
+
 /// Whether a counter that wraps has reached another.
 const fn reached(counter: u64, other: u64) -> bool {
     counter.wrapping_sub(other) < u64::MAX / 2
@@ -218,5 +227,16 @@ mod tests {
         assert!(now(1_251).is_outrun(before, took));
         // Folding begins anew.
         assert!(!Reached { through: 0, ..now(1_000) }.is_outrun(before, took));
+    }
+
+    #[test]
+    fn whoever_is_outrun_takes_a_twentieth_of_the_time_however_long_a_step_is() {
+        for millis in [1, 50, 300, 500] {
+            let took = Duration::from_millis(millis);
+            assert_eq!(rest_after(took, true), took * 19);
+        }
+        assert_eq!(rest_after(Duration::from_secs(60), true), REST_OUTRUN_MAX);
+        assert_eq!(rest_after(Duration::from_millis(300), false), Duration::from_millis(900));
+        assert_eq!(rest_after(Duration::from_secs(60), false), POLL);
     }
 }
