@@ -10,19 +10,24 @@
 //! - **A node folds no tables of a newer version**, and makes those of an older one anew.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use hookgate_core::tenant::Scope;
 use postgres::Client;
 use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use super::Node;
 use super::pool::Pool;
 use super::query::{self, Found};
+use super::read::small_bodies;
 use super::statement::storable;
 use super::writer::Connect;
+use crate::body::Body;
 use crate::error::{ReadError, is_database_away};
 use crate::filter::{EventFilter, Page};
 use crate::library::Shown;
@@ -38,6 +43,10 @@ use crate::sql::{self, Connection, FOLD_LOCK, Patience, Sight, may_block};
 
 /// Milliseconds that a statement of a read may take.
 const READ_MAX: u32 = 10_000;
+
+/// Bodies that are read together with all of a page have no more bytes than this: of a page of
+/// 256 events that is 4 MiB. Each of the others is asked for alone.
+const SMALL_BYTES_MAX: i32 = 16 << 10;
 
 /// Conversations that are folded again at once.
 const AGAIN_MAX: u32 = 64;
@@ -87,6 +96,23 @@ pub(super) struct Folder {
 struct Shelf<'a> {
     pool: &'a Pool,
     client: RefCell<&'a mut Client>,
+    /// Of the latest page, those that are small.
+    bodies: RefCell<HashMap<Uuid, Bytes>>,
+}
+
+impl<'a> Shelf<'a> {
+    fn new(pool: &'a Pool, client: &'a mut Client) -> Self {
+        Self { pool, client: RefCell::new(client), bodies: RefCell::default() }
+    }
+
+    fn body(&self, found: &Found) -> Result<Option<Body>, ReadError> {
+        let size = found.head()?.size;
+        let small = self.bodies.borrow_mut().remove(&found.id);
+        match small.filter(|it| it.len() as u64 == size) {
+            Some(body) => Ok(Some(Body::Whole(body))),
+            None => super::read::body_of(self.pool, &mut self.client.borrow_mut(), found),
+        }
+    }
 }
 
 impl Events for Shelf<'_> {
@@ -97,7 +123,10 @@ impl Events for Shelf<'_> {
         // In a database that is new, nothing is known of its tables, and PostgreSQL would
         // sort all that is left for each page.
         client.batch_execute("SET LOCAL enable_sort = off")?;
-        query::page(client, Shown::Events, filter, page)
+        let found = query::page(client, Shown::Events, filter, page)?;
+        let ids: Vec<Uuid> = found.iter().map(|it| it.id).collect();
+        *self.bodies.borrow_mut() = small_bodies(client, &ids, SMALL_BYTES_MAX)?;
+        Ok(found)
     }
 
     fn accepted(&self, id: EventId) -> Result<Option<Found>, ReadError> {
@@ -116,11 +145,7 @@ impl Events for Shelf<'_> {
             }
             let Some(scope) = reader(found.tenant.as_deref()) else { return Ok(None) };
             let event = found.event(&scope)?;
-            let id = event.id;
-            let client = &mut self.client.borrow_mut();
-            let body = super::read::body(self.pool, client, &Scope::Operator, id)?;
-            let Some(body) = body else { return Ok(None) };
-            Said::of(event, body)
+            self.body(found)?.map_or(Ok(None), |body| Said::of(event, body))
         };
         let said = match read() {
             Err(ReadError::Damaged) => None,
@@ -209,7 +234,7 @@ impl Folder {
         let again = tables.wanted_again(AGAIN_MAX)?;
         let decided = self.registry.decisions_after(tables.cursor(DECISIONS)?, DECISIONS_MAX)?;
         self.pool.look(&Scope::Operator, |client| {
-            let found = Shelf { pool: &self.pool, client: RefCell::new(client) };
+            let found = Shelf::new(&self.pool, client);
             if again.is_empty() && decided.is_empty() {
                 return events(tables, &found, end).map(Some);
             }

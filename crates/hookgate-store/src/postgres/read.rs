@@ -1,8 +1,10 @@
 //! Reading events.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use hookgate_core::tenant::Scope;
-use postgres::Client;
+use postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::Node;
@@ -49,9 +51,17 @@ pub(super) fn body(
     id: EventId,
 ) -> Result<Option<Body>, ReadError> {
     let found = query::by_id(client, id)?.filter(|it| it.is_within(scope) && !it.is_erased);
-    let Some(found) = found else { return Ok(None) };
+    found.map_or(Ok(None), |it| body_of(pool, client, &it))
+}
+
+/// The exact bytes of the body of an event that is there.
+pub(super) fn body_of(
+    pool: &Pool,
+    client: &mut Client,
+    found: &Found,
+) -> Result<Option<Body>, ReadError> {
     let size = found.head()?.size;
-    let row = client.query_one("SELECT payload, blob FROM events WHERE id = $1", &[&id.0])?;
+    let row = client.query_one("SELECT payload, blob FROM events WHERE id = $1", &[&found.id])?;
     let (payload, blob): (Option<Vec<u8>>, Option<Uuid>) = (row.try_get(0)?, row.try_get(1)?);
     match (payload, blob) {
         (Some(payload), _) if payload.len() as u64 == size => {
@@ -63,6 +73,22 @@ pub(super) fn body(
         }
         _ => Err(ReadError::Damaged),
     }
+}
+
+/// The bodies of these events that have no more than so many bytes, in one question.
+pub(super) fn small_bodies(
+    client: &mut Client,
+    ids: &[Uuid],
+    bytes_max: i32,
+) -> Result<HashMap<Uuid, Bytes>, ReadError> {
+    let select = "SELECT id, payload FROM events WHERE id = ANY($1) \
+                  AND octet_length(payload) <= $2";
+    let rows = client.query(select, &[&ids, &bytes_max])?;
+    let body = |row: &Row| {
+        let payload: Vec<u8> = row.try_get(1)?;
+        Ok((row.try_get(0)?, Bytes::from(payload)))
+    };
+    rows.iter().map(body).collect()
 }
 
 impl Node {
