@@ -86,7 +86,7 @@ pub enum OpenError {
     },
     /// The spool has events of another store.
     #[error(
-        "the spool in {} has {entries} events of another store than this database holds: start \
+        "the spool in {} holds events ({entries}) of another store than this database does: start \
          with the database they belong to, or name another folder for the spool",
         path.display()
     )]
@@ -98,7 +98,7 @@ pub enum OpenError {
     },
     /// The spool is off, and there are events in it.
     #[error(
-        "the spool is off, and {entries} events wait in {}: they were answered and are in no \
+        "the spool is off, and events ({entries}) wait in {}: they were answered and are in no \
          database yet. Start once without [store] spool = \"off\", or keep that folder elsewhere",
         path.display()
     )]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::registry::Erasing;
 use crate::client::{Api, path};
 use crate::exit::{Outcome, Usage};
-use crate::output::{line, remark};
+use crate::output::{counted, line, remark};
 use crate::stored::text;
 
 /// How often a running erasure is asked for. A person does not see the difference to less.
@@ -70,6 +70,7 @@ fn is_done(erasure: &Value) -> bool {
 }
 
 fn progress(erasure: &Value) -> String {
-    let number = |pointer| text(erasure, pointer, CELL_CHARS_MAX);
-    format!("{} events, {} bytes", number("/events"), number("/bytes"))
+    let number = |name| erasure.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let counted = |name, one, many| counted(number(name), one, many);
+    format!("{}, {}", counted("events", "event", "events"), counted("bytes", "byte", "bytes"))
 }

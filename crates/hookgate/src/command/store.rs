@@ -76,6 +76,14 @@ fn check(place: &Place, as_json: bool) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+fn events(count: u64) -> String {
+    counted(count, "event", "events")
+}
+
+fn bodies(count: u64) -> String {
+    counted(count, "large body", "large bodies")
+}
+
 fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     let is_folder = matches!(place, Place::Folder(_));
     // In a database each record is an event.
@@ -83,8 +91,8 @@ fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     line(format_args!(
         "{}{}, {}, {} bytes read.",
         if is_folder { records } else { String::new() },
-        counted(report.events, "event", "events"),
-        counted(report.blobs, "large body", "large bodies"),
+        events(report.events),
+        bodies(report.blobs),
         report.bytes
     ))?;
     for detail in &report.details {
@@ -109,9 +117,9 @@ fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     if report.misindexed > 0 {
         line(if is_folder {
             format!(
-                "{} events are not in the index as they are in the journal: stop the gateway and \
-                 run `hookgate store rebuild`.",
-                report.misindexed
+                "Not in the index as in the journal: {}. Stop the gateway and run `hookgate store \
+                 rebuild`.",
+                events(report.misindexed)
             )
         } else {
             format!(
@@ -124,15 +132,17 @@ fn print(report: &Report, place: &Place) -> anyhow::Result<()> {
     if report.corrupt > 0 || report.bad_blobs > 0 {
         line(if is_folder {
             format!(
-                "{} places and {} large bodies are damaged: look after the disk, and restore what \
-                 is missing from a backup.",
-                report.corrupt, report.bad_blobs
+                "Damaged: {} and {}. Look after the disk, and restore what is missing from a \
+                 backup.",
+                counted(report.corrupt, "place", "places"),
+                bodies(report.bad_blobs)
             )
         } else {
             format!(
-                "{} events and {} large bodies are damaged: look after the database's disk, and \
-                 restore what is missing from a backup.",
-                report.corrupt, report.bad_blobs
+                "Damaged: {} and {}. Look after the database's disk, and restore what is missing \
+                 from a backup.",
+                events(report.corrupt),
+                bodies(report.bad_blobs)
             )
         })?;
     }
@@ -191,8 +201,10 @@ fn copy(
     }
     let rows: u64 = copied.tables.iter().map(|it| it.1).sum();
     line(format_args!(
-        "{} events, {} repetitions and {rows} rows of the registry are in {to}, compared with {from}.",
-        copied.events, copied.repetitions
+        "{}, {} and {} of the registry are in {to}, compared with {from}.",
+        events(copied.events),
+        counted(copied.repetitions, "repetition", "repetitions"),
+        counted(rows, "row", "rows")
     ))?;
     line(
         "The master key and the operator's token are in no store: the copy needs the same \

@@ -249,7 +249,7 @@ fn what_is_left_in_the_spool_is_said_by_the_end_and_by_the_doctor() {
     assert_ne!(code, 0);
     assert!(said.contains("stopped with events in the spool"), "{said}");
     let doctor = run(&bench, "doctor").out;
-    assert!(doctor.contains("2 events wait in it, the oldest since 20"), "{doctor}");
+    assert!(doctor.contains("it holds 2 events, the oldest since 20"), "{doctor}");
     cluster.start_again();
     let gateway = bench.serve(&[]);
     gateway.wait_for_store();
@@ -274,7 +274,7 @@ fn a_spool_with_events_in_it_is_not_turned_off() {
     cluster.start_again();
     bench.file("hookgate.toml", "[store]\nspool = \"off\"\n");
     let doctor = run(&bench, "doctor");
-    assert!(doctor.code == 1 && doctor.out.contains("1 events wait in"), "{doctor:?}");
+    assert!(doctor.code == 1 && doctor.out.contains("it holds 1 event,"), "{doctor:?}");
     let ended = run(&bench, "serve --listen 127.0.0.1:0");
     assert!(ended.code == 1 && ended.err.contains("hookgate.data/spool"), "{ended:?}");
     bench.file("hookgate.toml", "");
@@ -362,12 +362,18 @@ fn the_doctor_says_what_an_outage_is_for_this_node() {
     let there = beside.serve(&[]);
     bench.set("HOOKGATE_STORE", &other.tcp_url());
     let doctor = run(&bench, "doctor");
-    assert!(doctor.code == 1 && doctor.out.contains("1 events of another store"), "{doctor:?}");
+    assert!(
+        doctor.code == 1 && doctor.out.contains("it holds 1 event of another store"),
+        "{doctor:?}"
+    );
     assert!(!doctor.out.contains("a running node drains them"), "{doctor:?}");
     there.stop();
     bench.set("HOOKGATE_STORE", &empty.tcp_url());
     let doctor = run(&bench, "doctor");
-    assert!(doctor.code == 1 && doctor.out.contains("1 events of another store"), "{doctor:?}");
+    assert!(
+        doctor.code == 1 && doctor.out.contains("it holds 1 event of another store"),
+        "{doctor:?}"
+    );
     let away = node(&database);
     away.file("hookgate.toml", "[store]\nspool = \"off\"\n");
     cluster.stop(Stop::Immediate);
@@ -434,6 +440,6 @@ fn the_spool_of_one_store_is_never_drained_into_another() {
 
     let ended = run(&bench, "serve --listen 127.0.0.1:0");
     assert_eq!(ended.code, 1, "{ended:?}");
-    assert!(ended.err.contains("has 2 events of another store"), "{ended:?}");
-    assert!(run(&bench, "doctor").out.contains("2 events of another store wait in it"));
+    assert!(ended.err.contains("holds events (2) of another store"), "{ended:?}");
+    assert!(run(&bench, "doctor").out.contains("it holds 2 events of another store"));
 }

@@ -72,7 +72,7 @@ fn a_conversation_is_the_same_in_any_order_and_after_it_is_made_anew() {
     let before = content(&one, "call_12345");
     assert_eq!(before["recordings"].as_array().unwrap().len(), 1, "{before}");
     let said = one.done(&["conversations", "rebuild"]);
-    assert_eq!(said, "3 conversations are made anew.\n");
+    assert_eq!(said, "Made anew: 3 conversations.\n");
     assert_eq!(content(&one, "call_12345"), before);
     second.stop();
     first.stop();

@@ -190,7 +190,7 @@ fn conversations_in_a_database_are_made_anew_by_the_gateway() {
     two_tenants(&bench);
     assert_eq!(send(&bench, "call_1", "a_acme"), 200);
     let said = done(&bench, "conversations rebuild");
-    assert_eq!(said, "1 conversations are made anew.\n");
+    assert_eq!(said, "Made anew: 1 conversation.\n");
     let listed = json(&bench, "conversations list");
     assert_eq!(listed["data"][0]["external_id"], "call_1", "{listed}");
     gateway.stop();

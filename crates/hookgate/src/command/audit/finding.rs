@@ -5,7 +5,7 @@ use hookgate_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::exit::Outcome;
-use crate::output::line;
+use crate::output::{counted, line};
 
 /// How many findings of one topic are listed one by one; the rest is counted. More than a
 /// person works through in one go.
@@ -187,7 +187,11 @@ impl Report {
                 "findings": self.findings.iter().map(Finding::json).collect::<Vec<_>>(),
             }))?;
         } else {
-            line(format_args!("{} events since {}.", self.events, self.since))?;
+            line(format_args!(
+                "{} since {}.",
+                counted(self.events as u64, "event", "events"),
+                self.since
+            ))?;
             if self.extent == Extent::Newest {
                 line(
                     "There are more: these are the newest. A later --since sees all of its time.",

@@ -9,6 +9,7 @@ use super::Bindings;
 use super::finding::{Finding, Report, Severity};
 use super::sources::{SourceFacts, Tenancy};
 use crate::command::binding;
+use crate::output::counted;
 use crate::stored::{moment, text};
 
 /// How many different ids are kept. Beyond, new ones are left out and the report says so.
@@ -195,7 +196,7 @@ impl Named {
             what: format!(
                 "{provider} {kind} {id} stands together with ids of {} in {}",
                 beside.tenants.iter().map(String::as_str).collect::<Vec<_>>().join(" and "),
-                counted(beside.events, "event")
+                counted(beside.events, "event", "events")
             ),
             evidence: vec![beside.example.clone()],
             advice: match &beside.own {
@@ -219,7 +220,7 @@ impl Named {
             let severity = if enforces(&unowned.source) { Severity::Human } else { Severity::Note };
             let events = format!(
                 "{}, of which {} in quarantine",
-                counted(unowned.events, "event"),
+                counted(unowned.events, "event", "events"),
                 unowned.quarantined
             );
             let (what, advice) = if kind == "organization" {
@@ -257,7 +258,7 @@ impl Named {
         let one = |([provider, kind, id], unowned, tenant): (&Id, &Unowned, &String)| {
             let what = format!(
                 "{provider} {kind} {id} is bound to {tenant} by now, and {} in quarantine named it before",
-                counted(unowned.quarantined, "event")
+                counted(unowned.quarantined, "event", "events")
             );
             let advice = format!("`hookgate events reattribute --source {}`", unowned.source);
             Finding::of_source(Severity::Human, "reattribute", &unowned.source, what, advice)
@@ -265,11 +266,6 @@ impl Named {
         };
         found.into_iter().map(one).collect()
     }
-}
-
-/// So many of these.
-pub(super) fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn count(number: &mut u64) {

@@ -4,7 +4,8 @@
 use serde::Deserialize;
 
 use super::finding::{Finding, Report, Severity};
-use super::named::{Named, counted};
+use super::named::Named;
+use crate::output::counted;
 
 /// A source as the API shows it.
 #[derive(Clone, Debug, Deserialize)]
@@ -242,7 +243,7 @@ fn weak_proof(source: &SourceFacts, named: &Named) -> Vec<Finding> {
     let in_use = |schemes: &[&str]| {
         let counts = schemes.iter().filter_map(|scheme| {
             let count = named.proven_by(&source.name, scheme);
-            (count > 0).then(|| format!("{scheme} proved {}", counted(count, "event")))
+            (count > 0).then(|| format!("{scheme} proved {}", counted(count, "event", "events")))
         });
         counts.collect::<Vec<_>>()
     };

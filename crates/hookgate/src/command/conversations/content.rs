@@ -3,7 +3,7 @@
 use hookgate_core::mask::visible;
 use serde_json::Value;
 
-use crate::output::{line, table};
+use crate::output::{counted, line, table};
 use crate::record::{self, CELL_CHARS_MAX, Column};
 use crate::stored::{moment, text};
 
@@ -65,7 +65,8 @@ pub(super) fn print(found: &Value) -> anyhow::Result<()> {
     }
     let behind = found.get("behind").and_then(Value::as_u64).unwrap_or(0);
     if behind > 0 {
-        line(format_args!("\n{behind} records of the journal are not in this yet: ask again."))?;
+        let behind = counted(behind, "record", "records");
+        line(format_args!("\nNot in this yet: {behind} of the journal. Ask again."))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::command::store::Meter;
 use crate::config::Place;
 use crate::environment::Environment;
 use crate::exit::Outcome;
-use crate::output::line;
+use crate::output::{counted, line};
 use crate::{record, stored};
 
 /// Where a running gateway is asked to.
@@ -57,7 +57,7 @@ pub(super) async fn run(environment: &Environment, as_json: bool) -> anyhow::Res
         line(&at)?;
     } else {
         let count = at.get("conversations").and_then(Value::as_u64).unwrap_or(0);
-        line(format_args!("{count} conversations are made anew."))?;
+        line(format_args!("Made anew: {}.", counted(count, "conversation", "conversations")))?;
     }
     Ok(Outcome::Done)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use hookgate_store::{ConnectFault, PgSettings};
 
 use super::report::Report;
+use crate::output::counted;
 
 /// What is in the spool.
 fn contents(folder: &Path, settings: &PgSettings, report: &mut Report) {
@@ -22,8 +23,9 @@ fn contents(folder: &Path, settings: &PgSettings, report: &mut Report) {
         report.warn(
             "spool",
             format!(
-                "{} damaged stretches, and {} events that the database did not take",
-                found.damaged, found.refused
+                "{}, and {} that the database did not take",
+                counted(found.damaged, "damaged stretch", "damaged stretches"),
+                events(found.refused)
             ),
             "they are kept in its folders `damaged` and `refused`: docs/outage.md",
         );
@@ -36,18 +38,22 @@ fn contents(folder: &Path, settings: &PgSettings, report: &mut Report) {
         Err(ConnectFault::OtherStore) => report.fail(
             "spool",
             format!(
-                "{} events of another store wait in it, the oldest since {oldest}",
-                found.entries
+                "it holds {} of another store, the oldest since {oldest}",
+                events(found.entries)
             ),
             "`hookgate serve` refuses to start: name the database they belong to, or another \
              folder in [store] spool",
         ),
         _ => report.warn(
             "spool",
-            format!("{} events wait in it, the oldest since {oldest}", found.entries),
+            format!("it holds {}, the oldest since {oldest}", events(found.entries)),
             "a running node drains them when the database is back; do not remove the folder",
         ),
     }
+}
+
+fn events(count: u64) -> String {
+    counted(count, "event", "events")
 }
 
 /// Connects, and says what there is to say. Changes nothing there.
