@@ -235,8 +235,8 @@ mod tests {
             let took = Duration::from_millis(millis);
             assert_eq!(rest_after(took, true), took * 19);
         }
-        assert_eq!(rest_after(Duration::from_secs(60), true), REST_OUTRUN_MAX);
+        assert_eq!(rest_after(Duration::from_mins(1), true), REST_OUTRUN_MAX);
         assert_eq!(rest_after(Duration::from_millis(300), false), Duration::from_millis(900));
-        assert_eq!(rest_after(Duration::from_secs(60), false), POLL);
+        assert_eq!(rest_after(Duration::from_mins(1), false), POLL);
     }
 }
