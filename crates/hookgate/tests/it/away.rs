@@ -274,7 +274,7 @@ fn a_spool_with_events_in_it_is_not_turned_off() {
     cluster.start_again();
     bench.file("hookgate.toml", "[store]\nspool = \"off\"\n");
     let doctor = run(&bench, "doctor");
-    assert!(doctor.code == 1 && doctor.out.contains("it holds 1 event,"), "{doctor:?}");
+    assert!(doctor.code == 1 && doctor.out.contains("events (1) wait in"), "{doctor:?}");
     let ended = run(&bench, "serve --listen 127.0.0.1:0");
     assert!(ended.code == 1 && ended.err.contains("hookgate.data/spool"), "{ended:?}");
     bench.file("hookgate.toml", "");
