@@ -139,7 +139,8 @@ fn a_store_is_copied_and_a_copy_that_was_stopped_goes_on() {
     assert!(copied["events"] == 3 && copied["resumed_after"] != 0, "{copied}");
     assert_eq!(bench.done(&["events", "list", "--store", "copy"]), before);
 
-    std::fs::write(&marker, "00").unwrap();
+    // No store has such an id.
+    std::fs::write(&marker, "zz").unwrap();
     let refused = bench.run(&from_to);
     assert!(refused.err.contains("copy of another store"), "{refused:?}");
 
